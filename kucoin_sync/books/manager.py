@@ -163,7 +163,7 @@ class BookManager:
             shared = source.feed.pushed and self._subscription_manager.carries(source.topic)
             [subscription] = map(self._subscriber.subscribe, ((source.topic,),), (_OPTIONS,))
             with self._lock:
-                known = book in self._books
+                known = book in self._books and book.ended is None
                 if known:
                     self._books[book] = subscription
             if not known:  # the book has ended meanwhile
@@ -185,11 +185,13 @@ class BookManager:
         """End all books; return the threads that are going to end."""
         with self._lock:
             self._closed = True
-            books, self._books, self._by_topic = list(self._books), {}, {}
-            self._past_resyncs += sum(book.calibration.resyncs for book in books)
+            books = list(self._books)
             threads = [] if self._thread is None else [self._thread]
         for book in books:
             book.end(StreamClosed(f"{book.source} was closed with its stream"))
+        with self._lock:  # last, so that a call that was interrupted can be made again
+            past = self._past_resyncs + sum(book.calibration.resyncs for book in self._books)
+            self._past_resyncs, self._books, self._by_topic = past, {}, {}
         self._queue.put(None)
         return [*threads, *self._snapshots.close(), *self._pushed.close()]
 
@@ -260,23 +262,27 @@ class BookManager:
         return self._pushed if book.source.feed.pushed else self._snapshots
 
     def on_ended(self, book: Follower[Any, Any]) -> None:
-        """Release everything that an ended book used."""
+        """Release everything that an ended book used; forget the book last."""
         topic = book.source.topic
         with self._lock:
-            if book not in self._books:
-                return
-            subscription = self._books.pop(book)
-            self._past_resyncs += book.calibration.resyncs
+            if self._closed:
+                return  # `close` releases it
+            subscription = self._books.get(book)
             rest = tuple(other for other in self._by_topic.get(topic, ()) if other is not book)
             if rest:
                 self._by_topic[topic] = rest
             else:
                 self._by_topic.pop(topic, None)
-            if not self._books:
-                self._queue.put(None)  # wakes the thread, which then ends
         self._provider(book).remove(book)
         if subscription is not None:
             subscription.close()
+        with self._lock:
+            past = self._past_resyncs + book.calibration.resyncs
+            if book in self._books:  # no signal handler runs between the following
+                self._past_resyncs = past
+                del self._books[book]
+            if not self._books:
+                self._queue.put(None)  # wakes the thread, which then ends
 
     def _add(self, book: Follower[Any, Any]) -> None:
         with self._lock:

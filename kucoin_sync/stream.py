@@ -232,14 +232,18 @@ class Stream(Client):
         return keeper
 
     def _release_account(self, account: LocalAccount) -> None:
-        """Close a holder of the account; end the account if it was the last one."""
-        if not account.let_go():
-            return
+        """Close a holder of the account; end the account if it was the last one.
+
+        If an earlier call was interrupted, this one completes it: an account that is not the present one has ended, or
+        is to end.
+        """
+        keeper = account.let_go()
         with self._account_lock:
-            self._account_holders.discard(account)
-            if self._account_holders or self._account is None:
-                return
-            keeper = self._account_ending = self._account
+            if keeper is self._account:
+                self._account_holders.discard(account)
+                if self._account_holders:
+                    return
+                self._account_ending = keeper
             watchers = self._subscription_manager.watchers
             if watchers.get(True) is keeper:  # another account may be opened from now on
                 watchers.pop(True, None)

@@ -144,7 +144,7 @@ class AccountKeeper(Followed):
         if self._subscription_manager.watchers.get(True) is self:
             self._subscription_manager.watchers.pop(True, None)
         for follower in self.followers.values():
-            for subscription in [each for each in follower.subscriptions if not each.closed]:
+            for subscription in follower.subscriptions:
                 subscription.close()
         threads = [] if self._thread is None else [self._thread]
         threads += self._calls.close()

@@ -227,12 +227,12 @@ class LocalAccount(NotPicklable):
         """Stop holding the account. The last holder's `close` ends it. Closing it again does nothing."""
         run_or_defer(partial(self._release, self))
 
-    def let_go(self) -> bool:
-        """Note that this holder is closed; return whether it was open. For the stream."""
-        was_open, self._closed = not self._closed, True
+    def let_go(self) -> AccountKeeper:
+        """Note that this holder is closed; return what keeps its account. For the stream."""
+        self._closed = True
         if self.listener is not None:
             self.listener.close()
-        return was_open
+        return self._keeper
 
     @property
     def closed(self) -> bool:

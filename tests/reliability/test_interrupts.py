@@ -7,20 +7,22 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kucoin_sync import Limits, SlowConsumer, Stream, Subscription
+from kucoin_sync import Limits, SlowConsumer, Stream, StreamClosed, Subscription
 from kucoin_sync.recording import Recorder
-from kucoin_sync.testing import KucoinServer, ServerLimits
+from kucoin_sync.testing import Exchange, KucoinServer, ServerLimits
 
 from ..end_to_end.test_lone_consumer import reads
+from ..support.accounts import SYMBOLS, USER
 from ..support.interrupts import points_of
 from ..support.selection import THOROUGH, first
-from ..support.streams import MakeServer, MakeStream
-from ..support.threads import LIMIT, package_threads, until
+from ..support.streams import MakeServer, MakeStream, gone
+from ..support.threads import LIMIT, Task, package_threads, until
 from .feed import CLASSIC, UTA, Feed, on_both, pushed
 
 POLICIES = ("raise", "drop_oldest", "drop_newest", "latest")
@@ -281,12 +283,14 @@ MAKING = (
 LEFT_TO_THE_COLLECTOR = pytest.mark.filterwarnings("ignore::ResourceWarning")
 #: Of how many points one is visited.
 EVERY = 1 if THOROUGH else 4
+EVERY_CLOSE = 1 if THOROUGH else 8
+NO_LIMITS = ServerLimits(messages_per_10s=None, requests_per_30s=None, sessions=None, weights_per_30s={})
 UNLIMITED = Limits(connections_per_minute=1_000_000, snapshots_per_30s=1_000_000, commands_per_10s=1_000_000)
 
 
 @pytest.fixture
 def generous(make_server: MakeServer) -> KucoinServer:
-    server = make_server(limits=ServerLimits(messages_per_10s=None, requests_per_30s=None, sessions=None))
+    server = make_server(limits=NO_LIMITS)
     snapshot = {"sequence": "1", "bids": [["1", "1"]], "asks": [["2", "1"]]}
     server.set_snapshot("orderbook/level2", "BTC-USDT", snapshot)
     return server
@@ -329,3 +333,125 @@ def test_a_first_call_that_is_interrupted_can_be_made_again(
         begin()
     programs[-1][1].close()
     ends_with_all_threads(programs[-1][0])
+
+
+class Opened:
+    """What a program has opened on a stream, and what waits for it on other threads."""
+
+    def __init__(self, server: KucoinServer, stream: Stream) -> None:
+        self._server = server
+        self._stream = stream
+        self.closeable: list[Any] = []
+        self._waiting: list[Task[object]] = []
+
+    def subscription(self) -> Callable[[], object]:
+        return self._read(self._stream.subscribe(CLASSIC.eth, stale_after=60.0)).close  # type: ignore[no-any-return]
+
+    def one_of_two_subscriptions(self) -> Callable[[], object]:
+        """Both have one topic, so that it stays."""
+        subscription = self._stream.subscribe(CLASSIC.btc, CLASSIC.eth, callback=print)
+        self.closeable.append(subscription)
+        return subscription.close
+
+    def topic(self) -> Callable[[], object]:
+        self._read(self._stream.subscribe(CLASSIC.eth))
+        return lambda: self._stream.unsubscribe(CLASSIC.eth)
+
+    def tunnel(self) -> Callable[[], object]:
+        tunnel = self._stream.tunnel("bt1")
+        self._read(tunnel.subscribe(CLASSIC.eth))
+        return tunnel.close
+
+    def book(self) -> Callable[[], object]:
+        book = self._read(self._stream.book("BTC-USDT", on_change=print)).wait_ready(LIMIT)
+        return book.close  # type: ignore[no-any-return]
+
+    def account(self) -> Callable[[], object]:
+        account = self._read(self._stream.account(rest_lag=0, on_change=print))
+        return account.close  # type: ignore[no-any-return]
+
+    def stream(self) -> Callable[[], object]:
+        self._server.unmute()
+        for each in (self.subscription, self.one_of_two_subscriptions, self.tunnel, self.book, self.account):
+            each()
+        self._wait(lambda: self._stream.last(CLASSIC.eth))
+        self._server.mute(pong=False, ack=True)
+        count = self._stream.stats()["subscriptions"]
+        self._wait(lambda: self._stream.subscribe("/market/ticker:A-USDT", timeout=2 * LIMIT))
+        until(lambda: self._stream.stats()["subscriptions"] > count, "a topic was not subscribed")
+        return self._stream.close
+
+    def _read(self, what: Any) -> Any:
+        """Have a thread take what something brings, until that ends."""
+        self.closeable.append(what)
+        messages = iter(what)
+        self._wait(lambda: list(messages))
+        return what
+
+    def _wait(self, call: Callable[[], object]) -> None:
+        self._waiting.append(Task(call))
+
+    def is_over(self) -> None:
+        """All is closed, and nobody waits for it any more."""
+        for each in self.closeable:
+            assert each.closed, f"{each} is not closed"
+        for waiting in self._waiting:
+            with suppress(StreamClosed):
+                waiting.result()
+
+
+@pytest.fixture
+def unlimited_exchange(make_server: MakeServer) -> KucoinServer:
+    return make_server(exchange=Exchange(SYMBOLS, accounts=[USER]), limits=NO_LIMITS)
+
+
+CLOSING = ("subscription", "one_of_two_subscriptions", "topic", "tunnel", "book", "account")
+
+
+@LEFT_TO_THE_COLLECTOR
+@pytest.mark.parametrize("what", CLOSING)
+def test_a_close_that_is_interrupted_is_completed_by_the_next(
+    unlimited_exchange: KucoinServer, make_stream: MakeStream, what: str
+) -> None:
+    stream = make_stream(unlimited_exchange, limits=UNLIMITED)
+    stream.subscribe(CLASSIC.btc)  # which stays
+
+    def left() -> tuple[int, ...]:
+        stats = stream.stats()
+        return stats["subscriptions"], stats["topics"], stats["books"]
+
+    before = left()
+    closes: list[tuple[Opened, Callable[[], object]]] = []
+
+    def open_another() -> None:
+        opened = Opened(unlimited_exchange, stream)
+        closes.append((opened, getattr(opened, what)()))
+
+    open_another()
+    for point in points_of(lambda: closes[-1][1](), EVERY_CLOSE):
+        opened, close = closes.pop()
+        close()
+        opened.is_over()
+        until(lambda: left() == before, f"{left()} is left and not {before}, after an interrupt at point {point}")
+        gone(unlimited_exchange, CLASSIC.eth)
+        open_another()
+    closes.pop()[0].is_over()
+    ends_with_all_threads(stream)
+
+
+@LEFT_TO_THE_COLLECTOR
+def test_a_close_of_a_stream_that_is_interrupted_is_completed_by_the_next(
+    unlimited_exchange: KucoinServer, make_stream: MakeStream
+) -> None:
+    opened: list[Opened] = []
+
+    def begin() -> Callable[[], object]:
+        opened.append(Opened(unlimited_exchange, make_stream(unlimited_exchange, limits=UNLIMITED)))
+        return opened[-1].stream()
+
+    closes = [begin()]
+    for _ in points_of(lambda: closes[-1](), EVERY_CLOSE * 4):  # which takes many steps
+        closes.pop()()
+        opened.pop().is_over()
+        closes.append(begin())
+    opened.pop().is_over()

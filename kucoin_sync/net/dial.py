@@ -98,6 +98,7 @@ def proxy_for(host: str, *, secure: bool, proxy: str | None) -> Proxy | None:
             return None
         proxies = urllib.request.getproxies()
         proxy = proxies.get("https" if secure else "http") or proxies.get("all") or ""
+    proxy = proxy.strip()  # a file that it was read from ends with a line break
     if not proxy:
         return None
     try:

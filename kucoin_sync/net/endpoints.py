@@ -32,7 +32,7 @@ class Endpoints(NamedTuple):
         """
         spot = _chosen("rest_url", spot, _SPOT, "https", "http")
         futures = _chosen("futures_rest_url", futures, _FUTURES, "https", "http")
-        return cls(spot.rstrip("/"), futures.rstrip("/"), tuple(host.lower() for host in allowed_hosts))
+        return cls(spot.rstrip("/"), futures.rstrip("/"), tuple(host.strip().lower() for host in allowed_hosts))
 
     def of(self, market: str) -> str:
         """Return the base URL of "spot" or "futures"."""
@@ -79,9 +79,14 @@ def chosen_hosts(spot: str | None, futures: str | None, private: str | None) -> 
 
 def _chosen(name: str, given: str | None, usual: str, *schemes: str) -> str:
     """Return the given URL, that of the environment, or the usual one; raise ConnectionFailed if it is unusable."""
-    url = given or os.environ.get(f"KUCOIN_SYNC_{name.upper()}") or usual
+    url = _stripped(given) or _stripped(os.environ.get(f"KUCOIN_SYNC_{name.upper()}")) or usual
     _parts(name, url, *schemes)
     return url
+
+
+def _stripped(url: Any) -> Any:
+    """Return a URL without the white space at its ends, such as the line break of a file that it was read from."""
+    return url.strip() if isinstance(url, str) else url
 
 
 def _parts(name: str, url: object, *schemes: str) -> Any:

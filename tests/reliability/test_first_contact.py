@@ -165,6 +165,38 @@ def test_a_line_break_inside_a_key_is_named_and_the_key_is_not(place: int) -> No
     assert not [part for part in CANARIES if part in str(caught.value)]
 
 
+# URLs
+
+
+@pytest.mark.parametrize("around", ["{}\n", "{}\r\n", " {}\t", "\n\n{} "])
+@pytest.mark.parametrize("by", ["argument", "environment"])
+def test_a_url_with_white_space_around_it_is_a_url(
+    server: KucoinServer, make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch, around: str, by: str
+) -> None:
+    urls = {**server.stream_options, **server.uta_urls}
+    given = {name: around.format(url) for name, url in urls.items() if name.endswith("_url")}
+    assert len(given) == 5
+    if by == "environment":
+        for name, url in given.items():
+            monkeypatch.setenv(f"KUCOIN_SYNC_{name.upper()}", url)
+        given = dict.fromkeys(given)
+    stream = make_stream(**given)
+    for topic in (ETH, "/contractMarket/tickerV2:XBTUSDTM", "/uta/ticker.SPOT:ETH-USDT", "/uta/balance.UNIFIED"):
+        assert stream.subscribe(topic)
+
+
+@pytest.mark.parametrize("given", ["argument", "environment"])
+def test_the_url_of_a_proxy_with_white_space_around_it_is_a_url(
+    make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch, silent: tuple[str, int], given: str
+) -> None:
+    host, port = silent
+    url = f" http://{host}:{port} \n"
+    if given == "environment":
+        monkeypatch.setenv("all_proxy", url)
+    stream = make_stream(rest_url="http://kucoin.test", proxy=url if given == "argument" else None)
+    only_connection_failed(lambda timeout: stream.subscribe(ETH, timeout=timeout), f"the proxy {host}:{port} has not")
+
+
 # Other modules of the same name
 
 

@@ -281,6 +281,8 @@ class TestProxyFor:
             ("proxy.example:3128", Proxy("proxy.example", 3128)),
             ("http://proxy.example", Proxy("proxy.example", 80)),
             ("HTTP://[::1]:3128/", Proxy("::1", 3128)),
+            (" http://proxy.example:3128\n", Proxy("proxy.example", 3128)),
+            ("\n", None),
             (
                 "http://us%40er:pass%3Aword@proxy.example:3128",
                 Proxy("proxy.example", 3128, user="us@er", password="pass:word"),
@@ -291,7 +293,7 @@ class TestProxyFor:
             ),
         ],
     )
-    def test_the_argument_is_a_url(self, url: str, expected: Proxy) -> None:
+    def test_the_argument_is_a_url(self, url: str, expected: Proxy | None) -> None:
         assert proxy_for("feed.example", secure=True, proxy=url) == expected
         assert proxy_for(HOST, secure=True, proxy=url) == expected  # also for this machine, as it was asked for
 

@@ -34,6 +34,15 @@ def test_base_urls_lose_their_trailing_slash() -> None:
     assert (endpoints.of("spot"), endpoints.of("futures")) == (SPOT, FUTURES)
 
 
+@pytest.mark.parametrize("around", ["{}\n", "{}/\r\n", " {}\t"])
+def test_urls_lose_the_white_space_around_them(monkeypatch: pytest.MonkeyPatch, around: str) -> None:
+    for name in ("REST", "UTA_PRIVATE"):
+        monkeypatch.setenv(f"KUCOIN_SYNC_{name}_URL", " \n")
+    assert Endpoints.chosen(None, around.format(FUTURES), (" Feed.Example\n",)) == (SPOT, FUTURES, ("feed.example",))
+    monkeypatch.setenv("KUCOIN_SYNC_UTA_SPOT_URL", "\nwss://spot.example ")
+    assert chosen_hosts(None, None, None) == Hosts("wss://spot.example")
+
+
 def test_urls_that_are_given_come_before_those_of_the_environment_and_kucoins_last(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -41,6 +41,7 @@ from .source import Deliver, SourceListener
 __all__ = ["Connection"]
 
 _NEVER = float("inf")
+_BUSY = "KuCoin may be busy: try again"
 _MAX_BACKLOG = 64 * 1024 * 1024
 """Bytes to read before an overdue pong counts as missing: more than a system buffers for one socket."""
 
@@ -65,7 +66,6 @@ class Connection(ReceivingSource):
         self._failure: KucoinSyncError | None = None  # error of the last attempt or connection; see `last_error`
         self._options = options
         self._dialect = options.dialects[dialect_of(market)]
-        self._session: Session | None = None  # guarded by the lock
         self._again: set[TopicKey] = set()  # keys to subscribe again once they are unsubscribed; guarded, too
         # Only the I/O thread uses the following.
         self._rest: Rest | None = None
@@ -117,15 +117,6 @@ class Connection(ReceivingSource):
             if self._session is not None:
                 self._session.close_tunnel(tunnel)
         self._waker.wake()
-
-    def is_active(self, key: TopicKey) -> bool:
-        session = self._session
-        return session is not None and session.is_active(key)
-
-    @property
-    def welcomed(self) -> bool:
-        session = self._session
-        return session is not None and session.welcomed
 
     @property
     def last_error(self) -> KucoinSyncError | None:
@@ -190,7 +181,8 @@ class Connection(ReceivingSource):
             self._rest = options.rest(self._waker)
         servers = self._rest.servers(self._dialect, self.market, private=self.private)
         limits = self._dialect.limits(options.limits, private=self.private)
-        self._wait_for_pace(limits.connections_per_minute)
+        site = f"{self._dialect.name} {self._dialect.site or options.endpoints.of(self.market)}"
+        connect_pace.wait(site, limits.connections_per_minute, self._waker, self._tell_delay)
         server = self._choose(servers)
         self._host = urlsplit(server.endpoint).hostname or ""
         self._transport = WebSocketConnection.connect(
@@ -202,8 +194,7 @@ class Connection(ReceivingSource):
             user_agent=options.user_agent,
             binary=self._dialect.binary,
         )
-        self._waker.begin(f"{self._host} has sent no welcome", "KuCoin may be busy: try again")
-        credentials = options.credentials() if self.private else None
+        self._waker.begin(f"{self._host} has sent no welcome", _BUSY)
         session = Session(
             self._dialect,
             ids=self._owner.command_ids,
@@ -212,25 +203,29 @@ class Connection(ReceivingSource):
             now=time.monotonic(),
             private=self.private,
             limits=limits,
-            login=self._dialect.login(credentials, self._rest.clock_ms) if credentials else None,
+            login=self._login(),
         )
         with self._lock:
             session.subscribe(self._wanted)
             self._again.clear()
             self._session = session
 
-    def _wait_for_pace(self, per_minute: int) -> None:
-        """Wait until the limit of connections a minute allows another one."""
-        site = f"{self._dialect.name} {self._dialect.site or self._options.endpoints.of(self.market)}"
-        delayed = False
-        while (delay := connect_pace.delay(site, per_minute, time.monotonic())) > 0:
-            if not delayed:
-                delayed = True
-                reason = f"{per_minute} connections were made within a minute (Limits.connections_per_minute)"
-                self._owner.emit(ConnectDelayed(self.market, self.private, delay, reason))
-                waits = f"{reason}, so that the next one waits for {delay:.1f} s"
-                self._waker.begin("no connection was dialled", waits)
-            self._waker.pause(delay)
+    def _tell_delay(self, seconds: float, reason: str) -> None:
+        self._owner.emit(ConnectDelayed(self.market, self.private, seconds, reason))
+
+    def _login(self) -> Callable[[str], bytes] | None:
+        """Return what writes the login and begins the wait for its answer; None without a login."""
+        assert self._rest is not None
+        credentials = self._options.credentials() if self.private else None
+        write = self._dialect.login(credentials, self._rest.clock_ms) if credentials else None
+        if write is None:
+            return None
+
+        def login(command_id: str) -> bytes:
+            self._waker.begin(f"{self._host} has answered no login", _BUSY)
+            return write(command_id)
+
+        return login
 
     def _choose(self, servers: Sequence[Server]) -> Server:
         """Return the server to try: one that no partner of this connection uses, until each of these has failed."""

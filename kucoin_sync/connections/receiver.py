@@ -24,8 +24,22 @@ class ReceivingSource(ReconnectingSource):
     def __init__(self, number: int, market: str, private: bool, owner: SourceListener, deliver: Deliver) -> None:
         super().__init__(number, market, private, owner, deliver)
         self._lock = threading.Lock()  # guards the session and _wanted; never held while dispatching or dialling
+        self._session: Session | None = None  # guarded by the lock
         self._wanted: dict[TopicKey, None] = {}
         self._handoff_policy = HandoffPolicy()  # decides when a consumer may read the socket
+
+    # For the owner; see `MessageSource`
+
+    def is_active(self, key: TopicKey) -> bool:
+        session = self._session
+        return session is not None and session.is_active(key)
+
+    @property
+    def welcomed(self) -> bool:
+        session = self._session
+        return session is not None and session.welcomed
+
+    # On the I/O thread
 
     def _receive(self, session: Session, transport: WebSocketConnection, deadline: float, now: float) -> float:
         """Receive and deliver until the deadline, or until the session or another thread has work; return the time.

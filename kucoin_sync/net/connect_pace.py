@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 
 from ..internal import backoff, fork
+from .waker import Waker
 
 __all__ = ["connect_pace"]
 
@@ -30,6 +33,22 @@ class _ConnectPace:
             if delay <= 0:
                 window.record(now)
             return max(0.0, delay)
+
+    def wait(self, site: str, per_minute: int, waker: Waker, delayed: Callable[[float, str], object]) -> None:
+        """Wait until another connect is allowed, and count it. Before a wait, call `delayed` with seconds and reason.
+
+        Raises:
+            Cancelled: the waker was cancelled.
+        """
+        told = False
+        while (delay := self.delay(site, per_minute, time.monotonic())) > 0:
+            if not told:
+                told = True
+                reason = f"{per_minute} connections were made within a minute (Limits.connections_per_minute)"
+                delayed(delay, reason)
+                waits = f"{reason}, so that the next one waits for {delay:.1f} s"
+                waker.begin("no connection was dialled", waits)
+            waker.pause(delay)
 
 
 connect_pace = _ConnectPace()

@@ -367,6 +367,16 @@ def test_first_contact_names_the_step_that_hangs(
     only_connection_failed(lambda timeout: stream.subscribe(feed.eth, timeout=timeout), said)
 
 
+@pytest.mark.parametrize("step_timeout", [10.0, SHORT / 3], ids=["while it hangs", "after it was given up"])
+def test_first_contact_names_the_login_that_is_not_answered(
+    server: KucoinServer, make_stream: MakeStream, step_timeout: float
+) -> None:
+    server.refuse_auth(None, times=None)
+    stream = make_stream(limits=Limits(step_timeout=step_timeout))
+    said = r"127\.0\.0\.1 has answered no login|the server answered no login"
+    only_connection_failed(lambda timeout: stream.subscribe("/uta/balance.UNIFIED", timeout=timeout), said)
+
+
 @pytest.mark.parametrize(
     "which", [pytest.param(each, marks=() if each in ("DNS", "TLS") else pytest.mark.long) for each in HANGS]
 )

@@ -259,11 +259,13 @@ class Connection(ReceivingSource):
                 events = session.events()
                 deadline = session.next_deadline()
                 settled = session.settled
+                delay = session.delay_to_tell(now)
                 retiring = self._retiring
                 idle = not self._wanted
             for event in events:  # first, because the owner must know of a welcome before anything is subscribed
                 self._handle_session_event(event)
             _send(transport, frames)
+            self._log_delay(delay)
             if session.lost is not None:
                 self._correct_clock(session.lost)
                 raise ConnectionLost(session.lost) if session.lost.retriable else session.lost

@@ -219,11 +219,19 @@ class ConnectionGroup:
         """Return the `subscribe` calls that wait for this group."""
         return {call for calls in self._pending.values() for call in calls}
 
-    def obstacle(self, key: TopicKey) -> KucoinSyncError | None:
+    def failure(self, key: TopicKey) -> KucoinSyncError | None:
         """Return why no connection of a key is connected; None if one is."""
         number = self.assignment.home(key)
         errors = [None] if number is None else [each.last_error for each in self.connections[number]]
         return None if None in errors else errors[0]
+
+    def obstacle(self, key: TopicKey) -> KucoinSyncError | None:
+        """Return the failure of a key, or why the server was not asked for it yet (AckTimeout); None for neither."""
+        if (failure := self.failure(key)) is not None:
+            return failure
+        number = self.assignment.home(key)
+        delays = [] if number is None else [each.delay_of(key) for each in self.connections[number]]
+        return next(filter(None, delays), None)
 
     def is_carried(self, key: TopicKey) -> bool:
         """Return whether the server has confirmed a key on one of its connections, or on one that is being replaced."""

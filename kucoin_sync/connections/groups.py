@@ -82,13 +82,14 @@ class ConnectionGroups:
     # For the stream
 
     def last_error(self, call: PendingSubscribe) -> KucoinSyncError | None:
-        """Return why a connection that a `subscribe` call waits for is not connected; None if all are."""
+        """Return why a `subscribe` call waits: a connection is missing, or a command is not sent yet (AckTimeout)."""
         with self._lock:
-            errors = [error for group, key in call.outstanding if (error := group.obstacle(key)) is not None]
-            return errors[0] if errors else None
+            failures = (group.failure(key) for group, key in call.outstanding)
+            obstacles = (group.obstacle(key) for group, key in call.outstanding)
+            return next(filter(None, failures), None) or next(filter(None, obstacles), None)
 
     def obstacle(self, topic: str, *, private: bool = False) -> KucoinSyncError | None:
-        """Return why the connection of a topic, outside of tunnels, is not connected; None if it is."""
+        """Return why no connection can bring a topic, outside of tunnels, now; None if one can."""
         with self._lock:
             group = self._group_of(topic, private)
             return None if group is None or group.is_carried(TopicKey(topic)) else group.obstacle(TopicKey(topic))

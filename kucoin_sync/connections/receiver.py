@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from contextlib import suppress
 from functools import partial
 
+from ..exceptions import AckTimeout
+from ..internal.guard import log
 from ..net.direct_read import HandoffPolicy
 from ..net.websocket import WebSocketConnection
+from ..protocol.commands import Delay
 from ..protocol.envelopes import FrameBatch, Pushes
 from ..protocol.message import Arrival, RawPush
 from ..protocol.session import Session
@@ -39,7 +43,21 @@ class ReceivingSource(ReconnectingSource):
         session = self._session
         return session is not None and session.welcomed
 
+    def delay_of(self, key: TopicKey) -> AckTimeout | None:
+        with self._lock:
+            delay = None if self._session is None else self._session.delay_of(key, time.monotonic())
+        if delay is None:
+            return None
+        waits = f"waits for another {delay.seconds:.1f} s, because {delay.reason}"
+        return AckTimeout(f"the command for {key.topic} {waits}")
+
     # On the I/O thread
+
+    def _log_delay(self, delay: Delay | None) -> None:
+        """Log that a command has to wait, if one has."""
+        if delay is not None:
+            text = "delayed: a command of connection %d waits for %.1f s, because %s"
+            log(logging.WARNING, text, self.number, delay.seconds, delay.reason)
 
     def _receive(self, session: Session, transport: WebSocketConnection, deadline: float, now: float) -> float:
         """Receive and deliver until the deadline, or until the session or another thread has work; return the time.

@@ -16,7 +16,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from ..events import Event, UnexpectedError
-from ..exceptions import ConnectionFailed, KucoinSyncError, is_fatal
+from ..exceptions import AckTimeout, ConnectionFailed, KucoinSyncError, is_fatal
 from ..internal.guard import log
 from ..internal.resources import as_defect, error_or_defect
 from ..net.direct_read import ReadLease
@@ -154,6 +154,10 @@ class MessageSource:
     def is_active(self, key: TopicKey) -> bool:
         """Return whether this key is delivered now. Takes no lock."""
         raise NotImplementedError
+
+    def delay_of(self, key: TopicKey) -> AckTimeout | None:  # noqa: ARG002 - for sources that have to wait
+        """Return why and how long this key waits until the server is asked for it; None if it does not."""
+        return None
 
     @property
     def welcomed(self) -> bool:

@@ -193,9 +193,14 @@ class Subscriber:
     def _await(self, call: PendingSubscribe, timeout: float | None, singles: tuple[str, ...]) -> None:
         if not call.gate.wait(timeout):
             error = self._subscription_manager.last_error(call)
+            missing = sorted(key.topic for _, key in tuple(call.outstanding))
+            if isinstance(error, AckTimeout):
+                raise AckTimeout(
+                    f"{', '.join(missing[:3])} ({len(missing)} of {call.total} topics) could not be subscribed within "
+                    f"{timeout:g} s: {error}; the topics of one call share commands"
+                )
             if error is not None:
                 raise ConnectionFailed(f"{singles[0]} could not be subscribed within {timeout:g} s: {error}") from None
-            missing = sorted(key.topic for _, key in tuple(call.outstanding))
             raise AckTimeout(
                 f"KuCoin did not confirm {', '.join(missing[:3])} ({len(missing)} of {call.total} topics) within "
                 f"{timeout:g} s; try again, with a longer timeout= for many topics"

@@ -11,17 +11,20 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..internal.backoff import SlidingWindow
 from ..limits import Limits
 from ..topics.grammar import join
 from .session_events import TopicKey
 
-__all__ = ["ACK_TIMEOUT", "TRIES", "Command", "CommandQueue", "split"]
+__all__ = ["ACK_TIMEOUT", "TRIES", "Command", "CommandQueue", "Delay", "split"]
 
 ACK_TIMEOUT = 10.0  # seconds
 TRIES = 3
 _PING_RESERVE = 5
+_PERIOD = 10.0  # seconds, of `Limits.commands_per_10s`
+_MIN_TOLD = 1.0  # seconds; shorter delays are not worth telling
 _UNSUBSCRIBING = ("unsubscribe", "closeTunnel")
 
 
@@ -44,6 +47,13 @@ class Command:
     deadline: float = 0.0
 
 
+class Delay(NamedTuple):
+    """How long a command still waits before it is sent, and why."""
+
+    seconds: float
+    reason: str
+
+
 class CommandQueue:
     """The commands of one session.
 
@@ -61,8 +71,9 @@ class CommandQueue:
         self.sent: dict[str, Command] = {}
         self._ids = ids
         self._limits = limits
-        self._pace = SlidingWindow(limits.commands_per_10s, 10.0)
+        self._pace = SlidingWindow(limits.commands_per_10s, _PERIOD)
         self._begun = self._paused_until = now
+        self._told = False  # whether `delay_to_tell` has told of the present wait
 
     @property
     def idle(self) -> bool:
@@ -137,6 +148,38 @@ class CommandQueue:
         only_unsubscribing = all(command.kind in _UNSUBSCRIBING for command in self.waiting)
         reserve = max(_PING_RESERVE, self._limits.commands_per_10s // 2) if only_unsubscribing else _PING_RESERVE
         return max(self._paused_until, self._pace.free_at(now, reserve=reserve))
+
+    # Delays
+
+    def delay_of(self, key: TopicKey, now: float) -> Delay | None:
+        """Return how long the subscribe of a key still waits; None if it may be sent at `now`, or waits no more."""
+        for place, command in enumerate(self.waiting):
+            if command.kind == "subscribe" and key in command.keys:
+                return self._delay(place, now)
+        return None
+
+    def delay_to_tell(self, now: float) -> Delay | None:
+        """Return how long the last subscribe waits, once, until no command waits; None if that is not for long."""
+        if not self.waiting:
+            self._told = False
+        elif not self._told:
+            places = [place for place, each in enumerate(self.waiting) if each.kind not in _UNSUBSCRIBING]
+            delay = self._delay(places[-1], now) if places else None
+            if delay is not None and delay.seconds >= _MIN_TOLD:
+                self._told = True
+                return delay
+        return None
+
+    def _delay(self, place: int, now: float) -> Delay | None:
+        """Return how long the command at a place waits, if nothing but the commands before it is sent meanwhile."""
+        limit = self._limits.commands_per_10s
+        periods, excess = divmod(place, max(1, limit - _PING_RESERVE))
+        paced = self._pace.free_at(now, reserve=_PING_RESERVE + excess) + periods * _PERIOD
+        if max(paced, self._paused_until) <= now:
+            return None
+        if paced >= self._paused_until:
+            return Delay(paced - now, f"Limits.commands_per_10s is {limit} for one connection, with its pings")
+        return Delay(self._paused_until - now, "KuCoin is busy, or has asked for fewer commands")
 
     # Answers
 

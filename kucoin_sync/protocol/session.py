@@ -90,6 +90,8 @@ class Session:
         self._private = private
         self._opened = now
         self._commands = CommandQueue(ids, self.limits, now)
+        #: `CommandQueue.delay_of` and `CommandQueue.delay_to_tell`.
+        self.delay_of, self.delay_to_tell = self._commands.delay_of, self._commands.delay_to_tell
         self._tunnels: dict[str | None, int] = {}  # the open and wanted ones, each with the order of its open command
         self._active: set[TopicKey] = set()  # confirmed by the server, and not unsubscribed since
         self._wanted: set[TopicKey] = set()

@@ -522,6 +522,22 @@ def test_a_connection_that_waits_for_its_turn_says_so(
     assert str(event) in caplog.text
 
 
+def test_a_command_that_waits_for_its_turn_says_so(
+    server: KucoinServer, make_stream: MakeStream, caplog: pytest.LogCaptureFixture, feed: Feed
+) -> None:
+    stream = make_stream(limits=Limits(commands_per_10s=6))
+    stream.subscribe(feed.eth)
+    limit = r"waits for another \d\.\d s, because Limits\.commands_per_10s is 6 for one connection"
+    with pytest.raises(AckTimeout, match=rf"{feed.match} \(1 of 1 topics\) could not be subscribed .*{limit}"):
+        stream.subscribe(feed.match, timeout=SHORT)
+    assert feed.commands(server, "subscribe") == [feed.eth]
+    told = r"delayed: a command of connection 1 waits for \d+\.\d s, because Limits\.commands_per_10s is 6"
+    assert len(re.findall(told, caplog.text)) == 1
+    if not feed.is_uta:
+        with pytest.raises(BookNotReady, match=limit):
+            stream.book("BTC-USDT").wait_ready(SHORT)
+
+
 # SOCKS proxies
 
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-from kucoin_sync import ConnectionFailed
+from kucoin_sync import AckTimeout, ConnectionFailed
 from kucoin_sync.connections.manager import SubscriptionManager
 from kucoin_sync.connections.source import Counts
 from kucoin_sync.delivery.queue import MessageQueue
@@ -58,6 +58,7 @@ class Connection:
         self.counts = Counts()
         self.over = False
         self.last_error = None
+        self.delay: AckTimeout | None = None
         self.epoch = number
         self.endpoint = ""
         self.thread = threading.current_thread()
@@ -65,6 +66,9 @@ class Connection:
 
     def is_active(self, key: TopicKey) -> bool:
         return key in self.active
+
+    def delay_of(self, _: TopicKey) -> AckTimeout | None:
+        return self.delay
 
     def start(self) -> None: ...
     def close(self) -> None:

@@ -119,6 +119,7 @@ def test_a_replaced_connection_that_does_not_answer_in_time_is_lost_and_has_not_
         frames_to_send=lambda now: [],
         events=list,
         next_deadline=lambda: float("inf"),
+        delay_to_tell=lambda now: None,
         prove=lambda: 1,
         settled=False,
         lost=None,

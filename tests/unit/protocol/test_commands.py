@@ -18,6 +18,10 @@ def queue_of(**limits: int) -> CommandQueue:
     return CommandQueue(itertools.count(1), Limits(**limits), 0.0)
 
 
+def others(count: int) -> list[TopicKey]:
+    return [TopicKey(f"/market/ticker:T{number}-USDT") for number in range(count)]
+
+
 def waiting(queue: CommandQueue) -> list[tuple[str, tuple[TopicKey, ...]]]:
     return [(command.kind, command.keys) for command in queue.waiting]
 
@@ -134,3 +138,47 @@ def test_pings_count_and_a_pause_holds_everything_back() -> None:
     assert queue.next_deadline() == 12.0
     assert queue.take(11.9) is None
     assert queue.take(12.0) is not None
+
+
+# Delays
+
+
+def test_the_delay_of_a_key_is_that_of_its_command_behind_those_before_it() -> None:
+    queue = queue_of(commands_per_10s=7, topics_per_command=1)
+    assert queue.delay_of(BTC, 0.0) is None
+    queue.add("subscribe", [BTC])
+    assert queue.delay_of(BTC, 0.0) is None, "it may be sent"
+    queue.add("subscribe", [ETH, KCS, *others(2)])
+    assert [command.keys for command in take_all(queue)] == [(BTC,), (ETH,)]
+    reason = "Limits.commands_per_10s is 7 for one connection, with its pings"
+    assert queue.delay_of(BTC, 1.0) is None, "it was sent"
+    assert queue.delay_of(KCS, 1.0) == (9.0, reason)
+    assert [queue.delay_of(key, 1.0) for key in others(2)] == [(9.0, reason), (19.0, reason)]
+    assert [command.keys for command in take_all(queue, 10.0)] == [(KCS,), (others(1)[0],)]
+    assert queue.delay_of(others(2)[1], 10.0) == (10.0, reason)
+
+
+def test_the_server_may_be_why_a_command_waits() -> None:
+    queue = queue_of()
+    queue.add("subscribe", [BTC])
+    queue.pause(3.0)
+    assert queue.delay_of(BTC, 1.0) == (2.0, "KuCoin is busy, or has asked for fewer commands")
+    assert queue.delay_of(BTC, 3.0) is None
+
+
+def test_a_long_delay_is_told_once_until_nothing_waits() -> None:
+    queue = queue_of(commands_per_10s=7, topics_per_command=1)
+    queue.add("subscribe", [BTC, ETH])
+    take_all(queue)
+    queue.add("unsubscribe", [BTC])
+    assert queue.delay_to_tell(0.0) is None, "nobody waits for an unsubscribe"
+    queue.add("subscribe", [KCS])
+    assert queue.delay_to_tell(9.5) is None, "it is sent soon"
+    delay = queue.delay_to_tell(2.0)
+    assert delay is not None
+    assert delay.seconds == 8.0
+    assert queue.delay_to_tell(2.0) is None
+    take_all(queue, 10.0)
+    assert queue.delay_to_tell(10.0) is None
+    queue.add("subscribe", [BTC])
+    assert queue.delay_to_tell(10.0) is not None

@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 from ..exceptions import ConnectionFailed
 from ..internal import fork
+from ..internal.foreign import other_module
 from ..internal.guard import Thread
 from ..internal.resources import shortage_error
 from .socket import CancellableSocket
@@ -240,11 +241,18 @@ def _run_in_thread(call: Callable[[], T], waker: Waker, deadline: float, discard
 def _import_socks(proxy: Proxy) -> Any:
     try:
         import socks  # type: ignore[import-untyped, import-not-found, unused-ignore]
-    except ImportError:
-        raise ConnectionFailed(
-            f"{proxy.name} needs PySocks, which is not installed: pip install 'kucoin-sync[socks]'", retriable=False
-        ) from None
-    return socks
+
+        if {"create_connection", "SOCKS4", "SOCKS5"} <= vars(socks).keys():
+            return socks
+    except (Exception, SystemExit):  # another module of that name may raise anything
+        pass
+    other = other_module("socks", "PySocks")
+    raise ConnectionFailed(
+        f"{proxy.name} needs PySocks, which is not installed: pip install 'kucoin-sync[socks]'"
+        if other is None
+        else f"{proxy.name} needs PySocks, but {other}",
+        retriable=False,
+    )
 
 
 def _connect_through_socks(

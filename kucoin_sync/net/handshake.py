@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 from ..exceptions import ConnectionFailed, ProtocolError, TokenError
+from ..internal.foreign import other_module
 from .socket import CancellableSocket
 
 try:
-    import websocket
-    from websocket import WebSocketBadStatusException, WebSocketException
-except Exception as error:  # another module of that name may raise anything
-    _found = importlib.util.find_spec("websocket")
-    if _found is None:
-        raise ImportError("websocket-client is not installed: pip install websocket-client") from error
+    from websocket import ABNF, WebSocket, WebSocketBadStatusException, WebSocketException
+except (Exception, SystemExit) as error:  # another module of that name may raise anything
     raise ImportError(
-        f"the module websocket is {_found.origin or list(_found.submodule_search_locations or ())}, which is not that "
-        "of websocket-client: rename it where it is your own file; where another package has it, pip uninstall "
-        "websocket, then pip install --force-reinstall websocket-client"
+        other_module("websocket", "websocket-client")
+        or "websocket-client is not installed: pip install websocket-client"
     ) from error
 
-__all__ = ["SecretUrl", "WebSocketException", "shake_hands", "websocket"]
+__all__ = ["ABNF", "SecretUrl", "WebSocket", "WebSocketException", "shake_hands"]
 
 
 class SecretUrl(str):
@@ -73,7 +67,7 @@ class _HandshakeSocket:
 def shake_hands(connected: CancellableSocket, url: SecretUrl, user_agent: str) -> bytes:
     """Do the WebSocket handshake; return the bytes that the server sent right after it."""
     handshake_socket = _HandshakeSocket(connected)
-    framing = websocket.WebSocket(enable_multithread=False)
+    framing = WebSocket(enable_multithread=False)
     try:
         framing.connect(  # type: ignore[no-untyped-call]
             url,

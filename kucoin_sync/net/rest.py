@@ -15,6 +15,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from ..internal.foreign import file_at_fault, other_module
+
 try:
     import requests
     import urllib3
@@ -23,6 +25,15 @@ except OSError as error:  # some versions of requests read certifi's file when t
     raise ImportError(
         f"requests can't be imported, because a file can't be read ({error}); reinstall certifi, or, in a frozen "
         "program, pack its file cacert.pem"
+    ) from error
+except ImportError as error:
+    if (error.name or "").startswith("requests."):  # the module requests is not a package
+        raise ImportError(other_module("requests", "requests")) from error
+    raise
+except (Exception, SystemExit) as error:  # of a module that has the name of one that requests imports
+    raise ImportError(
+        f"requests can't be imported, because {file_at_fault(error)} raises {type(error).__name__}: rename it where it "
+        "is your own file; else reinstall the package that has it"
     ) from error
 
 from ..credentials import Credentials

@@ -24,7 +24,7 @@ from ..limits import Limits
 from .dial import dial, proxy_for
 from .direct_read import LEASE, ReadLease
 from .framing import FrameBuffer
-from .handshake import SecretUrl, WebSocketException, shake_hands, websocket
+from .handshake import ABNF, SecretUrl, WebSocket, WebSocketException, shake_hands
 from .socket import NOT_NOW, READ_WAIT, CancellableSocket, let_reads_wait
 from .waker import READABLE, WRITABLE, Cancelled, Waker
 
@@ -56,7 +56,7 @@ class _Incomplete(Exception):
     """websocket-client asked for more bytes than the frame that it was given."""
 
 
-class _Framing(websocket.WebSocket):
+class _Framing(WebSocket):
     """websocket-client without a socket.
 
     Attributes:
@@ -334,16 +334,16 @@ class WebSocketConnection:
         except WebSocketException as error:
             self._refuse(1002, f"a frame that breaks the WebSocket protocol ({error})")
             return False
-        if opcode == websocket.ABNF.OPCODE_CLOSE:
+        if opcode == ABNF.OPCODE_CLOSE:
             self._closed_by_peer(taken.data)
             return False
-        if opcode in (websocket.ABNF.OPCODE_PING, websocket.ABNF.OPCODE_PONG):
+        if opcode in (ABNF.OPCODE_PING, ABNF.OPCODE_PONG):
             self.controls += 1
             if len(self._framing.sent) > self._limits.frame_bytes:  # answers to many pings
                 self._flush()
             return self._failure is None
         self._frames.fragments = 0
-        if opcode == websocket.ABNF.OPCODE_TEXT or self._binary:
+        if opcode == ABNF.OPCODE_TEXT or self._binary:
             messages.append(bytes(taken.data))
         else:
             self.skipped += 1

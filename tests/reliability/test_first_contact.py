@@ -200,22 +200,73 @@ def test_the_url_of_a_proxy_with_white_space_around_it_is_a_url(
 # Other modules of the same name
 
 
+def run_in(folder: Path, code: str) -> subprocess.CompletedProcess[str]:
+    """Run code where the modules of a folder come first."""
+    package = str(Path(kucoin_sync.__file__).parents[1])
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder, env={**os.environ, "PYTHONPATH": package}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def last_line(text: str) -> str:
+    return text.strip().splitlines()[-1]
+
+
 @pytest.mark.parametrize(
-    "source", ["", "raise SyntaxError", "import not_there", "from kucoin_sync import Stream"], ids=repr
+    "source",
+    [
+        "",
+        "raise SyntaxError",
+        "import not_there",
+        "from kucoin_sync import Stream",
+        "import sys; sys.exit(0)",
+        "class WebSocketException(Exception): pass\nWebSocketBadStatusException = WebSocketException",
+    ],
+    ids=repr,
 )
 @pytest.mark.parametrize("path", first("websocket.py", "websocket/__init__.py"))
 def test_another_module_with_the_name_websocket_is_named_with_its_file(tmp_path: Path, path: str, source: str) -> None:
     file = tmp_path / path
     file.parent.mkdir(exist_ok=True)
     file.write_text(source)
-    package = str(Path(kucoin_sync.__file__).parents[1])
-    done = subprocess.run(
-        [sys.executable, "-c", "import kucoin_sync"],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": package}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = run_in(tmp_path, "import kucoin_sync")
     assert done.returncode == 1
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith(f"ImportError: the module websocket is {file}, which is not that of websocket-client")
+    said = f"ImportError: the module websocket is {file}, which is not that of websocket-client"
+    assert last_line(done.stderr).startswith(said)
+
+
+def test_a_stub_of_websocket_is_named(tmp_path: Path) -> None:
+    done = run_in(
+        tmp_path, "import sys, types; sys.modules['websocket'] = types.ModuleType('websocket'); import kucoin_sync"
+    )
+    assert last_line(done.stderr).startswith("ImportError: the module websocket is an object in sys.modules without")
+
+
+@pytest.mark.parametrize("source", ["raise SyntaxError", "raise RuntimeError", "import sys; sys.exit(0)"], ids=repr)
+def test_a_module_that_requests_imports_in_place_of_another_is_named_with_its_file(tmp_path: Path, source: str) -> None:
+    (tmp_path / "socks.py").write_text(source)
+    done = run_in(tmp_path, "import kucoin_sync")
+    assert done.returncode == 1
+    said = f"ImportError: requests can't be imported, because {tmp_path / 'socks.py'} raises "
+    assert last_line(done.stderr).startswith(said)
+
+
+def test_another_module_with_the_name_requests_is_named_with_its_file(tmp_path: Path) -> None:
+    (tmp_path / "requests.py").write_text("")
+    done = run_in(tmp_path, "import kucoin_sync")
+    assert last_line(done.stderr).startswith(f"ImportError: the module requests is {tmp_path / 'requests.py'}, which")
+
+
+@pytest.mark.parametrize("source", ["", "create_connection = SOCKS5 = 1", "import not_there"], ids=repr)
+def test_another_module_with_the_name_socks_is_named_with_its_file_where_a_proxy_needs_it(
+    tmp_path: Path, source: str
+) -> None:
+    (tmp_path / "socks.py").write_text(source)
+    stream = "kucoin_sync.Stream(rest_url='http://kucoin.test', proxy='socks5h://127.0.0.1:1')"
+    done = run_in(tmp_path, f"import kucoin_sync; {stream}.subscribe({ETH!r})")
+    said = f"needs PySocks, but the module socks is {tmp_path / 'socks.py'}, which is not that of PySocks"
+    assert f"kucoin_sync.exceptions.ConnectionFailed: the SOCKS proxy 127.0.0.1:1 {said}" in done.stderr
 
 
 # Steps

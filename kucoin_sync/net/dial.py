@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import Callable
 from concurrent.futures import Future
 from ipaddress import ip_address
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from ..exceptions import ConnectionFailed
@@ -31,6 +31,7 @@ __all__ = ["Proxy", "dial", "proxy_for", "resolve"]
 T = TypeVar("T")
 _CHECK_PROXY = "check the proxy and its rules"
 _CHECK_TLS = "check that firewall and proxy let TLS through"
+_SHORTEST_AGE, _LONGEST_AGE = 30.0, 3600.0  # seconds for which a lookup hangs before another one begins beside it
 _SOCKS = ("socks5h", "socks5", "socks4a", "socks4", "socks")
 
 
@@ -138,7 +139,7 @@ def resolve(host: str, port: int, waker: Waker, deadline: float) -> list[Any]:
     """
     waker.begin(f"DNS has not found the address of {host}", "check DNS, the host name and the network")
     try:
-        return _run_in_thread(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), waker, deadline)
+        return _lookups.find(host, port, waker, deadline)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise shortage_error(error, f"the lookup of the address of {host}") or ConnectionFailed(
@@ -201,41 +202,93 @@ def _cancellable(sock: socket.socket, peer: str, waker: Waker, deadline: float) 
         raise
 
 
-def _run_in_thread(call: Callable[[], T], waker: Waker, deadline: float, discard: Callable[[T], object] = id) -> T:
-    """Run a call that cannot be woken on a new thread; return its result or raise its error.
+class _ThreadCall(Generic[T]):
+    """A call that cannot be woken, on a new thread. It goes on alone where nobody waits for it any more.
 
-    If the deadline passes or the waker is cancelled, the thread goes on alone; its late result is given to `discard`.
     If the system allows no new thread, the call runs on the caller's thread.
+
+    Attributes:
+        result: its result or error.
+        began: when it began (monotonic seconds).
     """
-    future: Future[T] = Future()
 
-    def run() -> None:
+    def __init__(self, call: Callable[[], T]) -> None:
+        self.result: Future[T] = Future()
+        self.began = time.monotonic()
+        self._call = call
+        self._waiting: set[Waker] = set()
+        self._thread = Thread(target=self._run, name="kucoin-dial", daemon=True)
         try:
-            future.set_result(call())
-        except BaseException as error:
-            future.set_exception(error)
-        waker.wake()
+            self._thread.start()
+        except (RuntimeError, MemoryError):
+            self._run()
 
-    thread = Thread(target=run, name="kucoin-dial", daemon=True)
-    try:
-        thread.start()
-    except (RuntimeError, MemoryError):
-        run()
-    try:
-        while not future.done():
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                raise ConnectionFailed(f"there was no answer in time: {waker.step}")
-            waker.wait(remaining)
-            waker.clear()
-        if waker.cancelled:
-            raise Cancelled
-    except BaseException:
-        future.add_done_callback(lambda late: late.exception() is None and discard(late.result()))
-        raise
-    if thread.ident is not None:
-        thread.join()  # it ends at once
-    return future.result()
+    def _run(self) -> None:
+        try:
+            self.result.set_result(self._call())
+        except BaseException as error:
+            self.result.set_exception(error)
+        for waker in tuple(self._waiting):
+            waker.wake()
+
+    def wait(self, waker: Waker, deadline: float) -> T:
+        """Return the result or raise the error; or raise ConnectionFailed at the deadline, Cancelled if cancelled."""
+        self._waiting.add(waker)
+        try:
+            while not self.result.done():
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    raise ConnectionFailed(f"there was no answer in time: {waker.step}")
+                waker.wait(remaining)
+                waker.clear()
+            if waker.cancelled:
+                raise Cancelled
+        finally:
+            self._waiting.discard(waker)
+        if self._thread.ident is not None:
+            self._thread.join()  # it ends at once
+        return self.result.result()
+
+
+class _Lookups:
+    """The lookups of addresses that are not answered. Who asks for the same again waits for the one that runs.
+
+    A lookup may hang for ever although a later one would be answered. So another one begins, after a time that grows
+    with each: a resolver that is away for days gets few threads.
+    """
+
+    def __init__(self) -> None:
+        self._running: dict[tuple[str, int], list[_ThreadCall[list[Any]]]] = {}
+        fork.register(self)
+
+    def after_fork(self) -> None:
+        """Forget all lookups in a forked child, which has none of their threads."""
+        self._running = {}
+
+    def find(self, host: str, port: int, waker: Waker, deadline: float) -> list[Any]:
+        """Return what `socket.getaddrinfo` returns, or raise as it does, and as `_ThreadCall.wait` does."""
+        running = self._unanswered(host, port)
+        if running:
+            age = running[-1].began - running[0].began
+            if time.monotonic() - running[-1].began >= min(_LONGEST_AGE, max(_SHORTEST_AGE, age)):
+                running = [*running, self._begin(host, port)]
+        else:
+            running = [self._begin(host, port)]
+        self._running[host, port] = running
+        try:
+            return running[-1].wait(waker, deadline)
+        finally:
+            if not self._unanswered(host, port):
+                self._running.pop((host, port), None)
+
+    def _unanswered(self, host: str, port: int) -> list[_ThreadCall[list[Any]]]:
+        return [each for each in self._running.get((host, port), ()) if not each.result.done()]
+
+    def _begin(self, host: str, port: int) -> _ThreadCall[list[Any]]:
+        return _ThreadCall(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+
+
+_lookups = _Lookups()
 
 
 def _import_socks(proxy: Proxy) -> Any:
@@ -275,10 +328,15 @@ def _connect_through_socks(
         )
         return socket.socket(fileno=made.detach())
 
+    call = _ThreadCall(connect)
     try:
-        sock = _run_in_thread(connect, waker, deadline, discard=socket.socket.close)
+        sock = call.wait(waker, deadline)
     except OSError as error:  # the errors of PySocks are OSErrors, too
         reason = str(error).partition(chr(10))[0] or type(error).__name__
+        del call  # it has the error
+    except BaseException:
+        call.result.add_done_callback(_close_late)
+        raise
     else:
         fork.close_in_child(sock)
         return _cancellable(sock, proxy.name, waker, deadline)
@@ -286,6 +344,11 @@ def _connect_through_socks(
     raise ConnectionFailed(
         f"{proxy.name} opened no connection to {peer} ({reason}); check that it runs, its login and its rules"
     )
+
+
+def _close_late(late: Future[socket.socket]) -> None:
+    if late.exception() is None:
+        late.result().close()
 
 
 def _open_tunnel(connection: CancellableSocket, proxy: Proxy, peer: str) -> None:

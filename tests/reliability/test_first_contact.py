@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -546,14 +547,30 @@ def test_what_was_welcomed_and_not_confirmed_is_an_ack_timeout(server: KucoinSer
 
 def test_a_stream_whose_name_resolution_hangs_closes_at_once(route: Route, make_stream: MakeStream) -> None:
     route.dns.hangs = True
+    numbered = itertools.count()
 
     def seconds() -> float:
-        stream = make_stream()
+        stream = make_stream(rest_url=f"http://kucoin{next(numbered)}.test")
         stream.subscribe(ETH, timeout=0)
         assert route.dns.asked.acquire(timeout=20)
         return seconds_of(stream.close)
 
     assert at_best(0.5, seconds) <= 0.5
+
+
+def test_a_name_resolution_that_hangs_takes_one_thread_however_often_it_is_tried(
+    route: Route, make_stream: MakeStream, events: Events
+) -> None:
+    route.dns.hangs = True
+    stream = make_stream(limits=Limits(step_timeout=0.01))
+    subscription = stream.subscribe(ETH, timeout=0)
+    events.wait(Retrying, 2)
+    assert [thread.name for thread in threading.enumerate()].count("kucoin-dial") == 1
+    route.dns.hangs = False
+    route.dns.released.set()
+    route.server.wait_subscribed(ETH)
+    publish(route.server, [1])
+    assert numbers(subscription, 1) == [1]
 
 
 def test_a_connection_that_waits_for_its_turn_says_so(

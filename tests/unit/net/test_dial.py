@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 import traceback
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from kucoin_sync import ConnectionFailed
 from kucoin_sync.internal import fork
 from kucoin_sync.net.dial import Proxy, dial, proxy_for
+from kucoin_sync.net.dial import resolve as lookup
 from kucoin_sync.net.waker import Cancelled, Waker
 
 from ...support.certificates import client_context, server_context
@@ -155,6 +157,83 @@ class TestDial:
         monkeypatch.setattr(socket, "socket", None)
         with pytest.raises(Cancelled):
             connect(443, waker)
+
+
+class Resolver:
+    """A name resolution that answers only once it is released."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self.released = threading.Event()
+
+    def getaddrinfo(self, *args: Any, **_: Any) -> list[tuple[Any, ...]]:
+        self.asked.append(args)
+        self.released.wait(LIMIT)
+        return [address(1)]
+
+
+class TestLookupsThatHang:
+    @pytest.fixture
+    def resolver(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
+        made = Resolver()
+        monkeypatch.setattr(socket, "getaddrinfo", made.getaddrinfo)
+        yield made
+        self.release(made)
+
+    def release(self, resolver: Resolver) -> None:
+        resolver.released.set()
+        for thread in threading.enumerate():
+            if thread.name == "kucoin-dial":
+                thread.join(LIMIT)
+
+    def ask(self, waker: Waker, host: str = "feed.example") -> None:
+        """Ask for an address, for which there is no time."""
+        with pytest.raises(ConnectionFailed, match=f"DNS has not found the address of {host}"):
+            lookup(host, 443, waker, time.monotonic())
+
+    def test_one_lookup_of_a_host_runs_however_often_it_is_asked_for(self, waker: Waker, resolver: Resolver) -> None:
+        for _ in range(5):
+            self.ask(waker)
+            self.ask(waker, "other.example")
+        self.release(resolver)
+        assert sorted(resolver.asked) == [("feed.example", 443), ("other.example", 443)]
+        assert lookup("feed.example", 443, waker, time.monotonic() + LIMIT) == [address(1)]
+        assert len(resolver.asked) == 3, "what was answered is asked again"
+
+    def test_all_who_wait_get_the_answer(self, waker: Waker, resolver: Resolver) -> None:
+        self.ask(waker)
+        waking = [Waker(), Waker()]
+        tasks = [Task(lookup, "feed.example", 443, each, time.monotonic() + LIMIT) for each in waking]
+        resolver.released.set()
+        assert [task.result() for task in tasks] == [[address(1)]] * 2
+        for each in waking:
+            each.close()
+
+    def test_another_lookup_begins_beside_one_that_hangs_for_long_and_ever_more_seldom(
+        self, waker: Waker, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        began: list[float] = []
+        now = 1000.0
+        monkeypatch.setattr(time, "monotonic", lambda: now)
+        for seconds in range(0, 5 * 3600, 10):
+            now = 1000.0 + seconds
+            before = sum(thread.name == "kucoin-dial" for thread in threading.enumerate())
+            self.ask(waker)
+            if sum(thread.name == "kucoin-dial" for thread in threading.enumerate()) > before:
+                began.append(seconds)
+        assert began == [0, 30, 60, 120, 240, 480, 960, 1920, 3840, 7440, 11040, 14640]
+        self.release(resolver)
+
+    def test_a_forked_child_asks_for_itself(self, waker: Waker, resolver: Resolver) -> None:
+        fork.install_fork_hooks()
+        self.ask(waker)
+
+        def ask(say: Callable[[Any], None]) -> None:
+            resolver.released.set()
+            say(len(lookup("feed.example", 443, Waker(), time.monotonic() + LIMIT)))
+
+        with child(ask) as forked:
+            assert forked.hear() == 1
 
 
 class TestThroughAProxy:

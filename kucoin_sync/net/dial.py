@@ -32,6 +32,7 @@ T = TypeVar("T")
 _CHECK_PROXY = "check the proxy and its rules"
 _CHECK_TLS = "check that firewall and proxy let TLS through"
 _SHORTEST_AGE, _LONGEST_AGE = 30.0, 3600.0  # seconds for which a lookup hangs before another one begins beside it
+_FAMILIES = {"socks5": (socket.AF_INET, socket.AF_INET6), "socks4": (socket.AF_INET,)}
 _SOCKS = ("socks5h", "socks5", "socks4a", "socks4", "socks")
 
 
@@ -313,16 +314,24 @@ def _connect_through_socks(
 ) -> CancellableSocket:
     """Connect through a SOCKS proxy. The waits of PySocks cannot be woken, so it runs on a thread of its own."""
     socks = _import_socks(proxy)
+    target = host
+    if proxy.scheme in ("socks5", "socks4"):
+        found = resolve(host, port, waker, deadline)
+        places = [place for family, *_, place in found if family in _FAMILIES[proxy.scheme]]
+        if not places:
+            raise ConnectionFailed(f"{host} has no address of the kind that {proxy.name} takes; use socks4a or socks5h")
+        target = places[0][0]
+    resolve(proxy.host, proxy.port, waker, deadline)  # PySocks does it again, and says less if that hangs or fails
     waker.begin(f"{proxy.name} has not opened a connection to {peer}", _CHECK_PROXY)
 
     def connect() -> socket.socket:
         made = socks.create_connection(
-            (host, port),
+            (target, port),
             timeout=max(0.1, deadline - time.monotonic()),
             proxy_type=socks.SOCKS4 if proxy.scheme in ("socks4", "socks4a") else socks.SOCKS5,
             proxy_addr=proxy.host,
             proxy_port=proxy.port,
-            proxy_rdns=proxy.scheme not in ("socks4", "socks5"),
+            proxy_rdns=True,  # if the target still is a name
             proxy_username=proxy.user,
             proxy_password=proxy.password,
         )

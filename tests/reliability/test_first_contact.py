@@ -698,6 +698,44 @@ def test_a_socks_proxy_that_says_nothing_is_named_and_close_does_not_wait_for_it
     only_connection_failed(lambda timeout: stream.subscribe(ETH, timeout=timeout), said)
 
 
+@pytest.mark.parametrize("scheme", ["socks5", "socks4", "socks5h", "socks4a"])
+def test_a_name_that_is_not_found_on_the_way_through_a_socks_proxy_is_named(
+    route: Route, make_stream: MakeStream, scheme: str
+) -> None:
+    pytest.importorskip("socks")
+    route.dns.hangs = True
+    name = "proxy.test" if scheme in ("socks5h", "socks4a") else "kucoin.test"
+    stream = make_stream(rest_url="http://kucoin.test", proxy=f"{scheme}://proxy.test:1080")
+    said = f"DNS has not found the address of {name}"
+    only_connection_failed(lambda timeout: stream.subscribe(ETH, timeout=timeout), said)
+
+
+@pytest.mark.parametrize("older", [True, False])
+def test_a_socks_proxy_of_version_4_takes_addresses_of_version_4(
+    server: KucoinServer, make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch, older: bool
+) -> None:
+    pytest.importorskip("socks")
+    find, port = socket.getaddrinfo, server.address[1]
+    found = [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0))]
+    if older:
+        found += find(HOST, port, type=socket.SOCK_STREAM)
+
+    def getaddrinfo(host: str, *rest: Any, **more: Any) -> Any:
+        return found if host == "kucoin.test" else find(host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    server.announce("kucoin.test", port)
+    with SocksProxy() as proxy:
+        stream = make_stream(rest_url=f"http://kucoin.test:{port}", proxy=f"socks4://{HOST}:{proxy.port}")
+        if older:
+            assert stream.subscribe(ETH)
+            assert proxy.asked == [(4, HOST, port)] * 2
+        else:
+            said = rf"kucoin\.test has no address of the kind that the SOCKS proxy {HOST}:{proxy.port} takes"
+            only_connection_failed(lambda timeout: stream.subscribe(ETH, timeout=timeout), said)
+        stream.close()
+
+
 def test_without_pysocks_a_socks_proxy_is_named_with_what_to_install(
     make_stream: MakeStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -143,8 +143,15 @@ class RestCalls:
     def obstacle(self, batch: object) -> str:
         """Return why the calls of a batch are late, "" if they are not."""
         with self._lock:
-            failed = [job for job in self._jobs if job.batch is batch and job.failed is not None]
-        return str(failed[0].failed) if failed else ""
+            jobs, now = [job for job in self._jobs if job.batch is batch], time.monotonic()
+        for job in jobs:
+            if job.failed is not None:
+                return str(job.failed)
+        for call in [job.call for job in jobs if job.due <= now]:
+            limit = f"half of KuCoin's {call.pool} quota"
+            if paced := self._windows[call.pool].obstacle(now, "units of weight", limit, call.weight - 1):
+                return paced
+        return ""
 
     # The threads
 

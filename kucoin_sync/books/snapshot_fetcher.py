@@ -247,14 +247,13 @@ class SnapshotQueue:
     def _add(self, book: _SnapshotReceiver) -> _Job:
         """Return the job of a book; make one if necessary (under the lock)."""
         self._pool.ensure_thread()
-        job = self._jobs.get(book)
-        if job is None:
-            job = self._jobs[book] = _Job()
-        return job
+        return self._jobs.setdefault(book, _Job())
 
     def obstacle(self, book: _SnapshotReceiver) -> str:
-        """Return what the running request for a book waits for, "" if there is none."""
-        job = self._jobs.get(book)
+        """Return what the request for a book waits for: its turn, or an answer; "" if there is none. Takes no lock."""
+        job, now = self._jobs.get(book), time.monotonic()
+        if job is not None and job.due <= now:
+            return self._quota.window.obstacle(now, "requests", "Limits.snapshots_per_30s")
         step = job.waker.step if job is not None and job.in_progress and job.waker is not None else None
         return "" if step is None else step.so_far()
 

@@ -53,6 +53,21 @@ class SlidingWindow:
         excess = len(recorded) - max(1, self.count - reserve) + 1
         return now if excess <= 0 else recorded[excess - 1] + self.period
 
+    def obstacle(self, now: float, what: str, limit: str, reserve: int = 0) -> str:
+        """Return, for an error, why and how long the next event has to wait; "" if it may come now. Needs no lock.
+
+        Args:
+            what: what is counted, such as "requests".
+            limit: what sets the count, such as the name of a setting.
+        """
+        recorded = [at for at in tuple(self._recorded) if at > now - self.period]
+        excess = len(recorded) - max(1, self.count - reserve) + 1
+        if excess <= 0:
+            return ""
+        delay = recorded[excess - 1] + self.period - now
+        reached = f"the limit of {self.count} {what} in {self.period:g} s is reached ({limit})"
+        return f"{reached}, so that the next one waits for {delay:.1f} s"
+
     def record(self, now: float) -> None:
         """Record one event at `now`."""
         self._recorded.append(now)

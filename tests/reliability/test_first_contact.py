@@ -539,6 +539,16 @@ def test_a_book_names_what_its_snapshot_waits_for(server: KucoinServer, stream: 
         book.wait_ready(SHORT)
 
 
+def test_a_book_says_that_its_snapshot_waits_for_its_turn(server: KucoinServer, make_stream: MakeStream) -> None:
+    for symbol in ("BTC-USDT", "ETH-USDT"):
+        server.set_snapshot("orderbook/level2", symbol, {"sequence": "1", "bids": [["1", "1"]], "asks": [["2", "1"]]})
+    stream = make_stream(limits=Limits(snapshots_per_30s=1))
+    stream.book("BTC-USDT").wait_ready(20)
+    limit = r"the limit of 1 requests in 30 s is reached \(Limits\.snapshots_per_30s\), .* waits for \d+\.\d s"
+    with pytest.raises(BookNotReady, match=limit):
+        stream.book("ETH-USDT").wait_ready(SHORT)
+
+
 def test_what_was_welcomed_and_not_confirmed_is_an_ack_timeout(server: KucoinServer, stream: Stream) -> None:
     server.withhold_acks(1)
     with pytest.raises(AckTimeout, match="did not confirm"):

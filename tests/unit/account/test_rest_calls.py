@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -149,6 +150,15 @@ def test_the_reason_of_a_delay_shows(make: MakeCalls, rest_service: Server) -> N
     assert calls.obstacle(object()) == ""
     calls.drop(batch)
     assert calls.obstacle(batch) == ""
+
+
+def test_a_call_that_waits_for_the_share_of_a_quota_says_so(make: MakeCalls, rest_service: Server) -> None:
+    calls = make({"spot": 5, "futures": 1, "management": 1})
+    assert ask(calls, call("a", weight=3)) == ["a spot"]
+    batch = calls.ask([call("b", weight=3)], lambda answers: None)
+    said = r"the limit of 5 units of weight in 30 s is reached \(half of KuCoin's spot quota\), .* waits for \d+\.\d s"
+    assert re.fullmatch(said, calls.obstacle(batch))
+    assert calls.obstacle(calls.ask([call("c", pool="futures")], lambda answers: None)) == ""
 
 
 def test_no_more_is_asked_than_the_share_of_a_quota(make: MakeCalls, rest_service: Server) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -421,6 +422,20 @@ def test_fetches_keep_to_the_rate_limit(fake_rest: Rest, monkeypatch: pytest.Mon
     times = sorted(when - began for _, when in fake_rest.calls)
     assert times[10] >= 0.49
     assert times[20] >= 0.99
+    for thread in fetcher.close():
+        thread.join(LIMIT)
+
+
+def test_a_book_that_waits_for_its_turn_says_so(fake_rest: Rest) -> None:
+    fetcher = SnapshotQueue(fake_rest.make, RestQuota(1))
+    first, second = Book(), Book("ETH-USDT")
+    fetcher.request_snapshot(first)
+    first.wait()
+    assert fetcher.obstacle(second) == ""
+    fetcher.request_snapshot(second)
+    said = r"the limit of 1 requests in 30 s is reached \(Limits\.snapshots_per_30s\), .* waits for (29|30)\.\d s"
+    assert re.fullmatch(said, fetcher.obstacle(second))
+    assert fetcher.obstacle(first) == "", "it needs none"
     for thread in fetcher.close():
         thread.join(LIMIT)
 

@@ -105,6 +105,19 @@ def test_events_beyond_the_count_push_the_next_one_back() -> None:
     assert window.free_at(3.0, reserve=1) == 13.0
 
 
+def test_a_window_says_how_long_the_next_event_waits() -> None:
+    window = SlidingWindow(3, 10.0)
+    assert window.obstacle(0.0, "calls", "Limits.x") == ""
+    for instant in (0.0, 2.0):
+        window.record(instant)
+    assert window.obstacle(3.0, "calls", "Limits.x") == ""
+    reason = "the limit of 3 calls in 10 s is reached (Limits.x), so that the next one waits for"
+    assert window.obstacle(3.0, "calls", "Limits.x", reserve=1) == f"{reason} 7.0 s"
+    window.record(4.0)
+    assert window.obstacle(4.0, "calls", "Limits.x") == f"{reason} 6.0 s"
+    assert window.obstacle(10.0, "calls", "Limits.x") == ""
+
+
 def test_a_window_keeps_no_more_events_than_it_counts() -> None:
     window = SlidingWindow(2, 10.0)
     for instant in range(1000):

@@ -109,6 +109,7 @@ SEAM = {
     "delivery.observer",
     "delivery.overflow",
     "delivery.queue",
+    "internal.flag",
     "internal.fork",
     "internal.guard",
     "internal.latch",
@@ -264,6 +265,13 @@ def test_simple_queues_are_only_where_a_wait_has_no_timeout() -> None:
     """A wait with a timeout may not end in a SimpleQueue; see `TimedQueue`."""
     users = {module for module, path in MODULES.items() if re.search(r"SimpleQueue(\[|\()", path.read_text("utf-8"))}
     assert users == {"books.manager", "delivery.executor"}
+
+
+def test_events_and_conditions_are_only_where_no_signal_handler_runs() -> None:
+    """One that a signal's handler interrupts may stay locked for ever; see `Flag`."""
+    pattern = re.compile(r"\bthreading\.(Event|Condition|Barrier|BoundedSemaphore|Semaphore)\(")
+    users = {module for module, path in MODULES.items() if pattern.search(path.read_text("utf-8"))}
+    assert {module for module in users if not module.startswith("testing.")} == {"connections.ordered_delivery"}
 
 
 def test_one_module_knows_the_websocket_library_and_one_the_http_library() -> None:

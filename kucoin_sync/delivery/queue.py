@@ -349,8 +349,8 @@ class MessageQueue(CallbackSlot):
         if not self.finished:  # no lock: a finaliser may call this anywhere
             self.error = error
             self.finished = True
-        while self.waiters:
-            self.wake()
+        with suppress(IndexError):  # there are no more; all are woken in one step, see `source`
+            deque(map(methodcaller("release"), iter(self.waiters.popleft, None)), 0)
 
     def _put_congested(self, push: Push) -> Push | None:
         """Return the push to queue, or None if it was dropped."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from .flag import Flag
 from .guard import guarded
 from .resources import start_thread
 from .timed_queue import TimedQueue
@@ -35,7 +36,7 @@ class CheckThread:
         self._purpose = purpose
         self._thread: threading.Thread | None = None
         # Of the last thread: whether it is wanted, and what wakes it; a finaliser may put an item, too.
-        self._wanted = threading.Event()
+        self._wanted = Flag()
         self._wakes: TimedQueue[None] = TimedQueue()
         self._closed = False
 
@@ -53,7 +54,7 @@ class CheckThread:
         if self._wanted.is_set():
             self._wakes.put(None)
             return
-        self._wanted, self._wakes = wanted, wakes = threading.Event(), TimedQueue[None]()
+        self._wanted, self._wakes = wanted, wakes = Flag(), TimedQueue[None]()
         try:
             wanted.set()
             self._thread = start_thread(self._run, wanted, wakes, name=self._name)
@@ -71,7 +72,7 @@ class CheckThread:
         self._closed = True
         self._wakes.put(None)
 
-    def _run(self, wanted: threading.Event, wakes: TimedQueue[None]) -> None:
+    def _run(self, wanted: Flag, wakes: TimedQueue[None]) -> None:
         while not self._closed and wanted.is_set():
             now = time.monotonic()
             at = now + _RETRY_DELAY

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -12,6 +11,7 @@ from typing import Any, Protocol
 from ..delivery.queue import MessageQueue
 from ..events import Connected, Disconnected, Event
 from ..exceptions import ConnectionFailed
+from ..internal.flag import Flag
 from ..internal.guard import log
 from ..protocol.envelopes import Pushes, channel_of
 from ..protocol.session_events import TopicKey
@@ -67,7 +67,7 @@ class Playback:
 
     def __init__(self, output: ReplayOutput, snapshots: RecordedSnapshots, *, paced: bool) -> None:
         self.topics_by_kind: dict[tuple[str, bool], SubscribedTopics] = {}
-        self.interruption = threading.Event()
+        self.interruption = Flag()
         self._output = output
         self._snapshots = snapshots
         self._paced = paced

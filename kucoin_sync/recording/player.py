@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 from ..exceptions import KucoinSyncError
 from ..internal import backoff
+from ..internal.flag import Flag
 from ..internal.guard import Thread, guarded, log
 from ..internal.resources import shortage_error, start_thread
 from . import format
@@ -38,9 +39,9 @@ class Clock:
         """Return the current instant, in seconds."""
         return time.monotonic()
 
-    def wait(self, interruption: threading.Event, seconds: float) -> bool:
+    def wait(self, interruption: Flag, seconds: float) -> bool:
         """Wait for `interruption`, at most `seconds`; return whether it is set."""
-        return interruption.wait(min(seconds, threading.TIMEOUT_MAX))
+        return interruption.wait(seconds)
 
 
 class Player:
@@ -66,7 +67,7 @@ class Player:
         clock: Clock | None = None,
     ) -> None:
         self.playback = Playback(output, snapshots, paced=speed is not None)
-        self.ended = threading.Event()
+        self.ended = Flag()
         self.cut = False
         self.error: KucoinSyncError | None = None
         self.now_ns = index.begin_ns
@@ -80,7 +81,7 @@ class Player:
         self._closed = False
         self._target: int | None = None  # the time to move to
         self._moved_at = 0.0  # the instant of the last move, or of the start
-        self._wakeup = threading.Event()  # set when the thread has to play or to end
+        self._wakeup = Flag()  # set when the thread has to play or to end
         self._time_origin = 0.0, 0  # an instant, and the time in the recording at that instant
         self.thread: threading.Thread = Thread(name="kucoin-replay")  # a placeholder until `start`
 
@@ -93,7 +94,7 @@ class Player:
         """Begin to play. After the end, only end the subscriptions that were made since."""
         with self._lock:
             if self.thread.ident is None and not self._closed:
-                wanted = threading.Event()
+                wanted = Flag()
                 wanted.set()
                 try:
                     self.thread = start_thread(self._run, wanted, name="kucoin-replay")
@@ -132,15 +133,15 @@ class Player:
 
     def after_fork(self) -> None:
         """Close the player in a forked child, which does not have the thread."""
-        self._lock, self._wakeup, self.playback.interruption = threading.Lock(), threading.Event(), threading.Event()
-        ended, self.ended = self.ended.is_set(), threading.Event()
+        self._lock, self._wakeup, self.playback.interruption = threading.Lock(), Flag(), Flag()
+        ended, self.ended = self.ended.is_set(), Flag()
         if ended:
             self.ended.set()
         self.close()
 
     # The thread
 
-    def _run(self, wanted: threading.Event) -> None:
+    def _run(self, wanted: Flag) -> None:
         while self._wait_to_play(wanted):
             with self._lock:
                 self.playback.interruption.clear()
@@ -180,7 +181,7 @@ class Player:
             consumer.message_queue.finish(self.error)
         consumer.finish()
 
-    def _wait_to_play(self, wanted: threading.Event) -> bool:
+    def _wait_to_play(self, wanted: Flag) -> bool:
         """Wait until there is something to play; return False if the player is closed or the thread not wanted."""
         while True:
             self._wakeup.wait()

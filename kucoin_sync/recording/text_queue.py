@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 
+from ..internal.flag import Flag
 from . import format
 from .compression import LARGEST
 
@@ -63,8 +64,8 @@ class TextQueue:
     """
 
     def __init__(self, max_bytes: int) -> None:
-        self.available = threading.Event()
-        self.write_now = threading.Event()
+        self.available = Flag()
+        self.write_now = Flag()
         self.being_written: deque[TextBlock] = deque()
         self._max_bytes = max_bytes
         self._urgent_bytes = min(BLOCK_BYTES, max_bytes // 2)

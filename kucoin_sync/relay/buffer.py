@@ -7,13 +7,13 @@ readers see the gap.
 from __future__ import annotations
 
 import itertools
-import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeAlias
 
 import msgspec
 
+from ..internal.flag import Flag
 from .codec import MAX_BYTES, News, encode
 from .keys import Keys
 
@@ -38,7 +38,7 @@ class Buffer:
 
     def __init__(self, limit: int) -> None:
         self.items: deque[Item] = deque()
-        self.has_items = threading.Event()
+        self.has_items = Flag()
         self.dropped = 0
         self._limit = limit
 

@@ -8,7 +8,6 @@ it waits for the relay's thread to find out.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -17,6 +16,7 @@ from ..connections.source import TopicInterrupted
 from ..events import Event, UnexpectedError
 from ..exceptions import InvalidTopic, KucoinSyncError, SubscriptionRejected, is_fatal
 from ..internal import backoff
+from ..internal.flag import Flag
 from ..internal.guard import guarded, log
 from ..internal.resources import start_thread
 from ..protocol.session_events import TopicKey
@@ -64,7 +64,7 @@ class Leadership:
         emit: Callable[[Event], object] = lambda event: None,
     ) -> None:
         self.token = token
-        self.superseded = threading.Event()
+        self.superseded = Flag()
         self.published = 0
         self.buffer = Buffer(limit)
         self.feeds: dict[str, RelayedTopic] = {}
@@ -76,7 +76,7 @@ class Leadership:
         self._refusals: dict[str, SubscriptionRejected] = {}  # refusals by topic that are not passed on yet
         self._retention = retention
         self._emit = emit
-        self._ended = threading.Event()
+        self._ended = Flag()
         self._client = server.client(self._ended.is_set)
         self._scripts = HolderScripts(self._client, keys)
         self._writer = EntryBuilder(keys)

@@ -27,6 +27,7 @@ from ..delivery.callbacks import Callbacks
 from ..events import Event
 from ..exceptions import ConnectionFailed, InvalidTopic, KucoinSyncError, is_fatal
 from ..internal import backoff
+from ..internal.flag import Flag
 from ..internal.guard import Thread, guarded
 from ..internal.latch import Latch
 from ..internal.resources import error_or_defect, shortage_error, start_thread
@@ -104,11 +105,11 @@ class Relay:
         self._lease_ms = int(lease_seconds * 1000)
         self._retention = Retention(length, int(keep_seconds * 1000))
         self._callbacks = Callbacks(on_event)
-        self._closing = threading.Event()
+        self._closing = Flag()
         self._ended = Latch()
-        self._changed = threading.Condition()  # guards _leadership; notified when the lease is taken
+        self._decided = Flag()  # set while the relay holds the lease, and when it has given up
+        # Only the relay's thread changes the following.
         self._leadership: Leadership | None = None
-        # Of the relay's thread alone:
         self._client = self._server.client()
         self._scripts = HolderScripts(self._client, self._keys)
         self._jobs: Jobs | None = None
@@ -187,13 +188,7 @@ class Relay:
         Raises:
             ConnectionFailed: as `run`.
         """
-        if is_reentrant():
-            held = self.holds_lease
-        else:
-            with self._changed:
-                held = self._changed.wait_for(
-                    lambda: self._leadership is not None or self._failure is not None, timeout
-                )
+        held = self.holds_lease if is_reentrant() else self._decided.wait(timeout)
         if self._failure is not None:
             raise self._failure
         return held
@@ -261,9 +256,8 @@ class Relay:
         self._callbacks.emit(RelayDelayed(reason, delay))
 
     def _give_up(self, failure: ConnectionFailed) -> None:
-        with self._changed:
-            self._failure = failure
-            self._changed.notify_all()
+        self._failure = failure
+        self._decided.set()
 
     def _step(self) -> None:
         leadership = self._leadership
@@ -292,9 +286,8 @@ class Relay:
             undo.callback(leadership.end)
             self._jobs = Jobs(leadership, self._stream.fetcher, self._server, self._keys, self._stream.resubscribe)
             undo.pop_all()
-        with self._changed:
-            self._leadership = leadership
-            self._changed.notify_all()
+        self._leadership = leadership
+        self._decided.set()
         self._callbacks.emit(LeaseTaken(token))
 
     def _serve(self, leadership: Leadership) -> None:
@@ -355,8 +348,9 @@ class Relay:
 
     def _end_leadership(self) -> None:
         """End the leadership, if there is one, and release the lease."""
-        with self._changed:
-            leadership, self._leadership = self._leadership, None
+        leadership, self._leadership = self._leadership, None
+        if self._failure is None:
+            self._decided.clear()
         jobs, self._jobs = self._jobs, None
         if jobs is not None:
             with guarded("the jobs of the relay could not be ended"):

@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 
 from kucoin_sync import Limits, SlowConsumer, Stream, StreamClosed, Subscription
-from kucoin_sync.recording import Recorder
+from kucoin_sync.recording import Recorder, ReplayStream
 from kucoin_sync.testing import Exchange, KucoinServer, ServerLimits
 
 from ..end_to_end.test_lone_consumer import reads
 from ..support.accounts import SYMBOLS, USER
 from ..support.interrupts import points_of
+from ..support.recordings import push, write
 from ..support.selection import THOROUGH, first
 from ..support.streams import MakeServer, MakeStream, gone
 from ..support.threads import LIMIT, Task, package_threads, until
@@ -455,3 +456,49 @@ def test_a_close_of_a_stream_that_is_interrupted_is_completed_by_the_next(
         opened.pop().is_over()
         closes.append(begin())
     opened.pop().is_over()
+
+
+def test_a_recorder_whose_close_is_interrupted_is_closed_by_the_next_one(
+    server: KucoinServer, stream: Stream, tmp_path: Path
+) -> None:
+    made = [Recorder(stream, tmp_path / "0.jsonl")]
+    for point in points_of(lambda: made[-1].close()):
+        Task(made[-1].close).result()
+        made.append(Recorder(stream, tmp_path / f"{point}.jsonl"))
+    until(lambda: "kucoin-recorder" not in package_threads(), "a recorder runs on")
+
+
+def test_a_replay_whose_close_is_interrupted_is_closed_by_the_next_one(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [push(1)])
+
+    def started() -> ReplayStream:
+        replay = ReplayStream(path, 0.001)
+        looping.append(Task(list, replay.subscribe("/market/match:BTC-USDT")))
+        return replay
+
+    looping: list[Task[list[Any]]] = []
+    made = [started()]
+    for _ in points_of(lambda: made[-1].close()):
+        Task(made[-1].close).result()
+        assert looping[-1].result() == []
+        made.append(started())
+    looping[-1].result()
+    until(lambda: not package_threads(), f"{package_threads()} run on")
+
+
+@LEFT_TO_THE_COLLECTOR
+def test_consumers_end_with_the_close_after_one_that_is_interrupted(
+    generous: KucoinServer, make_stream: MakeStream
+) -> None:
+    def begin() -> None:
+        made.append(make_stream(generous, limits=UNLIMITED))
+        looping.append(Task(list, made[-1].subscribe(CLASSIC.eth)))
+
+    made: list[Stream] = []
+    looping: list[Task[list[Any]]] = []
+    begin()
+    for _ in points_of(lambda: made[-1].close(), EVERY):
+        Task(made[-1].close).result()
+        assert looping[-1].result() == []
+        begin()
+    assert looping[-1].result() == []

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from kucoin_sync.internal.flag import Flag
 from kucoin_sync.recording.compression import compression_for
 from kucoin_sync.recording.format import Batch, End, FrameOrigin, Header, Line, Subscribed, frames_as_text, line_as_text
 from kucoin_sync.recording.index import RecordingIndex
@@ -76,7 +77,7 @@ class WatchedClock(Clock):
     def now(self) -> float:
         return self.time
 
-    def wait(self, interruption: threading.Event, seconds: float) -> bool:
+    def wait(self, interruption: Flag, seconds: float) -> bool:
         self.waits.append(seconds)
         self.time += seconds
         return interruption.is_set()
@@ -100,7 +101,7 @@ class StepClock(Clock):
             self._time = time
             self._moved.notify_all()
 
-    def wait(self, interruption: threading.Event, seconds: float) -> bool:
+    def wait(self, interruption: Flag, seconds: float) -> bool:
         due = self._asked + seconds  # whoever waits has looked at the clock, which may have moved since
         with self._moved:
             while self._time < due and not interruption.is_set():

@@ -146,16 +146,19 @@ class _Last:
     def read(self, deadline: float) -> Message:
         """Return a copy of the newest message; wait for the first one."""
         left = _until(deadline)
-        if not self._lock.acquire(timeout=-1 if left is None else left):
-            raise TimeoutError(f"no message came on {self._single}")
+        acquired: list[bool] = []
         try:
+            # A signal handler may raise between any two steps, so the lock is acquired and noted in one step.
+            acquired.extend(map(self._lock.acquire, (True,), (-1 if left is None else left,)))
+            if not acquired[0]:
+                raise TimeoutError(f"no message came on {self._single}")
             if self._subscription is None:
                 self._subscription = self._client().subscribe(self._single, overflow="latest", timeout=_until(deadline))
                 if self.closed:  # meanwhile
                     self._subscription.close()
             subscription = self._subscription
             ended = subscription.closed  # read first: what is pending then is all
-            # A signal handler may raise between any two steps, so a message is taken and kept in one step.
+            # Likewise, a message is taken and kept in one step.
             if self._newest is None and not self._taken:
                 self._taken.extend(map(subscription.get, (_until(deadline),)))
             with contextlib.suppress(TimeoutError):  # pending frames may be malformed
@@ -170,7 +173,8 @@ class _Last:
             assert self._newest is not None
             return self._newest.with_lost(self._newest.lost)
         finally:
-            self._lock.release()
+            if True in acquired:
+                self._lock.release()
 
     def close(self) -> None:
         """Unsubscribe; waiting readers get StreamClosed."""

@@ -11,6 +11,9 @@ from kucoin_sync.connections.last_values import LastValues
 from kucoin_sync.protocol.message import Message
 from kucoin_sync.testing import make_message
 
+from ...support.interrupts import points_of
+from ...support.threads import Task
+
 A, B, C = ("/market/ticker:A-USDT", "/market/ticker:B-USDT", "/market/ticker:C-USDT")
 
 
@@ -129,6 +132,11 @@ def test_an_interrupt_loses_no_message(source: Source, values: LastValues, monke
     with pytest.raises(Interrupt):
         values.get(A, 1.0)  # after the first message was taken
     assert values.get(A, 0.0).data == {"n": 1}
+
+
+def test_a_read_that_is_interrupted_locks_out_no_other_thread(source: Source, values: LastValues) -> None:
+    for point in points_of(lambda: values.get(A, 1.0)):
+        assert Task(values.get, A, 0.0).result().data == {"n": 1}, f"after an interrupt at point {point}"
 
 
 @pytest.mark.parametrize("timeout", [None, 1.0])

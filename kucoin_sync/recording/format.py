@@ -56,6 +56,16 @@ FORMAT = 1
 """The format version. It rises when older versions could not read new files correctly."""
 
 _BRACKET = ord("[")
+_SHARE = 16 * 1024
+"""Bytes of text that are split into lines at a time: a line may be as short as a byte, and its object takes 35."""
+
+_MOST_FRAMES = 1000
+"""Frames after which a share of text ends their batch."""
+
+_LONGEST_LIST = 4 * 1024 * 1024
+"""Largest length of a recorder line with a list of topics. The recorder writes much shorter ones."""
+
+_WITHOUT_LIST = (b'["snapshot"', b'["frame"')
 _MALFORMED = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
@@ -211,31 +221,46 @@ def _frame_as_line(frame: bytes) -> bytes:
 
 
 def records(text: bytes) -> Iterator[Record]:
-    """Yield the records of a block of whole lines; consecutive frames with the same origin are one record.
+    """Yield the records of a block of whole lines; consecutive frames with the same origin are one record, or several
+    if they are very many.
 
     Unknown recorder lines and frames without an origin are skipped.
     """
     origin: FrameOrigin | RecoveredOrigin | None = None
     frames: list[bytes] = []
-    for line in text.split(b"\n"):
-        if not line:
-            continue
-        if line[0] != _BRACKET:
-            frames.append(line)
-            continue
-        decoded = _decode_line(line)
-        if isinstance(decoded, Frame):
-            frames.append(_decode_frame(decoded))
-            continue
-        if frames and origin is not None:
-            yield Batch(origin, frames)
-        frames = []
-        if isinstance(decoded, (FrameOrigin, RecoveredOrigin)):
-            origin = decoded
-        elif decoded is not None:
-            yield decoded
+    for share in _shares(text):
+        for line in share.split(b"\n"):
+            if not line:
+                continue
+            if line[0] != _BRACKET:
+                frames.append(line)
+                continue
+            decoded = _decode_line(line)
+            if isinstance(decoded, Frame):
+                frames.append(_decode_frame(decoded))
+                continue
+            if frames and origin is not None:
+                yield Batch(origin, frames)
+            frames = []
+            if isinstance(decoded, (FrameOrigin, RecoveredOrigin)):
+                origin = decoded
+            elif decoded is not None:
+                yield decoded
+        if len(frames) >= _MOST_FRAMES:
+            if origin is not None:
+                yield Batch(origin, frames)
+            frames = []
     if frames and origin is not None:
         yield Batch(origin, frames)
+
+
+def _shares(text: bytes) -> Iterator[bytes]:
+    """Yield a text in pieces of whole lines."""
+    start = 0
+    while start < len(text):
+        end = text.rfind(b"\n", start, start + _SHARE) + 1 or text.find(b"\n", start + _SHARE) + 1 or len(text)
+        yield text[start:end]
+        start = end
 
 
 def _decode_frame(frame: Frame) -> bytes:
@@ -284,7 +309,9 @@ def _backwards(text: bytes) -> Iterator[bytes]:
 
 
 def _decode_line(line: bytes) -> Any:
-    """Decode a recorder line; return None if it is unknown or malformed."""
+    """Decode a recorder line; return None if it is unknown, malformed, or a list that is too long."""
+    if len(line) > _LONGEST_LIST and not line.startswith(_WITHOUT_LIST):
+        return None
     try:
         return _decode_origin(line) if line[1:2] != b'"' else _decode_named(line)
     except _MALFORMED:

@@ -36,6 +36,8 @@ Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 Kind = tuple[str, bool]
 SnapshotKey = tuple[str, str, str]
 
+_MOST_NAMES = 100_000
+"""Largest number of topics of a kind, and of books, in an index; far more than KuCoin has. Others are left out."""
 
 #: Opens a file for reading.
 OpenFile = Callable[[Path], BinaryIO]
@@ -61,8 +63,8 @@ class RecordingIndex:
     Attributes:
         files: the files, ordered by the time of their creation.
         topics: the subscribed topics, each with its tunnel or None; keyed by market and whether private.
-        snapshots: the time of each snapshot and the position of its block; keyed by market, REST path and symbol. The
-            path is "" for snapshots that the UTA feed has pushed, which are frames.
+        snapshots: the blocks that have snapshots of a book, each with the time of its first one and its position; keyed
+            by market, REST path and symbol. The path is "" for those that the UTA feed has pushed, which are frames.
         begin_ns, end_ns: the first and the last time, in nanoseconds since 1970.
         dropped: messages that the recorder dropped.
         torn: files that the recorder did not close, or that are damaged.
@@ -123,19 +125,27 @@ class RecordingIndex:
                     self._add_line(last, position)
                 if has_pushed_snapshots(block.text):
                     for market, symbol, at_ns in pushed_snapshots(block.text):
-                        self.snapshots.setdefault((market, "", symbol), []).append((at_ns, position))
+                        self._add_snapshot((market, "", symbol), at_ns, position)
         self.end_ns = max(self.end_ns, last_ns)
         if not whole or not isinstance(last, End):
             self.torn.append(path)
 
     def _add_line(self, line: Line, position: BlockPosition) -> None:
         if isinstance(line, Subscribed):
-            self.topics.setdefault((line.market, line.private), set()).update(line.topics)
+            topics = self.topics.setdefault((line.market, line.private), set())
+            if len(topics) < _MOST_NAMES:
+                topics.update(line.topics)
         elif isinstance(line, SnapshotLine):
-            key = line.market, line.path, line.symbol
-            self.snapshots.setdefault(key, []).append((line.at_ns, position))
+            self._add_snapshot((line.market, line.path, line.symbol), line.at_ns, position)
         elif isinstance(line, Dropped):
             self.dropped += line.count
+
+    def _add_snapshot(self, book: SnapshotKey, at_ns: int, position: BlockPosition) -> None:
+        known = self.snapshots.get(book)
+        if known is None and len(self.snapshots) < _MOST_NAMES:
+            self.snapshots[book] = [(at_ns, position)]
+        elif known is not None and known[-1][1] != position:
+            known.append((at_ns, position))
 
 
 def _matching_files(paths: Paths) -> list[Path]:

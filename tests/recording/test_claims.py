@@ -97,3 +97,25 @@ def test_a_huge_first_block_is_an_error_that_names_the_file(
     with pytest.raises(RecordingError, match="day"):
         ReplayStream(path)
     assert peak() < MOST
+
+
+ORIGIN = b'[1729757723612000001,1,"spot",false]\n'
+#: Blocks of many small things, each as large as one can be whose things can all be kept in little memory.
+MANY = {
+    "frames": [ORIGIN + b"{}\n" * 300_000],
+    "snapshots": [ORIGIN + b'["snapshot",1,"","","",1]\n' * 100_000],
+    "topics": [b'["subscribed",1,"spot",false,[' + b",".join([b'["a",null]'] * 400_000) + b"]]\n"],
+}
+MOST_OF_MANY = 14 * MEGABYTE
+
+
+@pytest.mark.parametrize("shape", MANY)
+def test_many_small_things_in_a_block_take_bounded_memory(tmp_path: Path, peak: Callable[[], int], shape: str) -> None:
+    path = tmp_path / "day.jsonl.gz"
+    path.write_bytes(b"".join(compressed(".jsonl.gz", text) for text in [BEGINNING, *MANY[shape]]))
+    tracemalloc.reset_peak()
+    before = tracemalloc.get_traced_memory()[0]
+    with ReplayStream(path, None) as replay:
+        subscription = replay.subscribe(TOPIC)
+        assert [message.data["n"] for message in subscription] == [1]
+    assert peak() - before < MOST_OF_MANY

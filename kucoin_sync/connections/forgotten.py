@@ -49,7 +49,7 @@ def _end(name: str, place: tuple[str, int], manager: SubscriptionManager, callba
 
     defer(end)
     warnings.warn_explicit(
-        f"nothing refers to the {name} any more, and it was not closed: its connections end now; close it, or use "
+        f"nothing refers to the {name} any more, and it was not closed: it ends now; close it, or use "
         f"`with`. It was made at {place[0]}, line {place[1]}",
         ResourceWarning,
         *place,

@@ -37,7 +37,7 @@ class ReplayConsumer(Protocol):
 
 
 class ReplayOutput(Protocol):
-    """The part of a `ReplayStream` that the player uses."""
+    """What the player uses of a `ReplayStream`. It must not keep that alive."""
 
     def consumers(self) -> Sequence[ReplayConsumer]:
         """Return all subscriptions, including those of books."""

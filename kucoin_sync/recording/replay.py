@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -13,7 +14,7 @@ from ..credentials import Credentials
 from ..delivery.callbacks import Callbacks, held_by
 from ..events import Event
 from ..exceptions import StreamClosed
-from ..internal.signals import is_reentrant, run_or_defer
+from ..internal.signals import defer, is_reentrant, run_or_defer
 from .index import Paths, RecordingIndex
 from .player import Clock, Player
 from .recorded_snapshots import RecordedSnapshots
@@ -67,6 +68,7 @@ class ReplayStream(Client):
         if speed is not None and not speed > 0:
             raise ValueError(f"speed is {speed!r}; it is a positive number, or None for as fast as possible")
         self._index = index = RecordingIndex(path)
+        sources = _Sources(index)
         signed = any(private for _, private in index.topics) or any(
             path.startswith(_SIGNED_PATHS) for _, path, _ in index.snapshots
         )
@@ -75,7 +77,7 @@ class ReplayStream(Client):
         credentials = Credentials("replay", "replay", "replay") if signed else None
         super().__init__(
             index.name,
-            self._source,
+            sources.make,
             lambda *_: _UNLIMITED,
             Callbacks(held_by(self, on_event)),
             credentials,
@@ -86,8 +88,11 @@ class ReplayStream(Client):
         self._subscription_manager.recover_by(TopicRecovery())
         self._subscription_manager.tells_silence = False  # silence can't be measured: the clock is the recording's
         self._recorded_snapshots = RecordedSnapshots(index, self._subscription_manager.on_snapshot)
-        self._player = player = Player(index, speed, self, self._recorded_snapshots, clock)
+        output = _Output(self._subscription_manager, self._callbacks)
+        self._player = player = sources.player = Player(index, speed, output, self._recorded_snapshots, clock)
         self._subscription_manager.before_wait = lambda: run_or_defer(player.start)
+        # The player's thread never holds this object; what else ends with it, see `Client`.
+        weakref.finalize(self, _end, player).atexit = False
 
     # Playing
 
@@ -177,32 +182,6 @@ class ReplayStream(Client):
         run_or_defer(self._player.close)
         super().close(timeout)
 
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__()} - {"books", "consumers"})
-
-    # For the player
-
-    def consumers(self) -> Sequence[Any]:
-        """Return all subscriptions, including those of books."""
-        return self._subscription_manager.subscriptions
-
-    def books(self) -> Sequence[tuple[Any, Any]]:
-        """Return the followers of all open books, each with the subscription that brings its updates."""
-        return [] if self._books is None else self._books.books
-
-    def _source(
-        self, number: int, market: str, private: bool, owner: SourceListener, deliver: Deliver
-    ) -> MessageSource:
-        kind, by_kind = (market, private), self._player.playback.topics_by_kind
-        topics = by_kind.get(kind)
-        if topics is None:
-            recorded = self._index.topics.get(kind, set())
-            topics = SubscribedTopics(market, recorded, self._index.name, self._player.playback.changed)
-        player = self._player
-        source = ReplaySource(number, market, private, owner, deliver, topics, lambda: player.thread)
-        by_kind[kind] = topics
-        return source
-
     def _recovery_of(self, _: tuple[str, ...]) -> TopicRecovery:
         """Return what delivers recovered messages; a recording has them of some topics, and of others just none."""
         return self._subscription_manager.recovery or TopicRecovery()
@@ -212,6 +191,47 @@ class ReplayStream(Client):
 
     def _make_pushed_snapshots(self) -> SnapshotProvider:
         return self._recorded_snapshots  # a topic of a recording can't be subscribed again: the next one is waited for
+
+
+class _Sources:
+    """Makes the message sources of a replay. `player` is set before the first one is made."""
+
+    player: Player
+
+    def __init__(self, index: RecordingIndex) -> None:
+        self._index = index
+
+    def make(self, number: int, market: str, private: bool, owner: SourceListener, deliver: Deliver) -> MessageSource:
+        player, kind = self.player, (market, private)
+        topics = player.playback.topics_by_kind.get(kind)
+        if topics is None:
+            recorded = self._index.topics.get(kind, set())
+            topics = SubscribedTopics(market, recorded, self._index.name, player.playback.changed)
+        source = ReplaySource(number, market, private, owner, deliver, topics, lambda: player.thread)
+        player.playback.topics_by_kind[kind] = topics
+        return source
+
+
+class _Output:
+    """What the player uses of a replay, of its `SubscriptionManager` and its callbacks; see `ReplayOutput`."""
+
+    def __init__(self, manager: Any, callbacks: Callbacks) -> None:
+        self.emit: Callable[[Event], None] = callbacks.emit
+        self._manager = manager
+
+    def consumers(self) -> Sequence[Any]:
+        subscriptions: list[Any] = self._manager.subscriptions
+        return subscriptions
+
+    def books(self) -> Sequence[tuple[Any, Any]]:
+        watcher: Any = self._manager.watchers.get(False)  # the `BookManager`, from the first book on
+        return getattr(watcher, "books", ())
+
+
+def _end(player: Player) -> None:
+    """End the thread of a replay that nothing refers to. Runs on any thread, in the garbage collector."""
+    if player.thread.is_alive():
+        defer(player.close)
 
 
 def _no_fetcher(_: object, __: bool) -> NoReturn:

@@ -37,16 +37,13 @@ def test_a_replay_is_closed_in_a_child_and_continues_in_its_parent(tmp_path: Pat
 def test_a_replay_that_could_not_be_made_does_not_matter_in_a_child(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held: list[ReplayStream] = []
-
-    def player(_index: object, _speed: object, replay: ReplayStream, *_: object) -> None:
-        held.append(replay)
+    def player(*_: object) -> None:
         raise MemoryError
 
     monkeypatch.setattr("kucoin_sync.recording.replay.Player", player)
+    replay = ReplayStream.__new__(ReplayStream)
     with pytest.raises(MemoryError):
-        ReplayStream(write(tmp_path / "a.jsonl", [push(1)]))
-    [replay] = held
+        ReplayStream.__init__(replay, write(tmp_path / "a.jsonl", [push(1)]))
     replay.after_fork()
 
 

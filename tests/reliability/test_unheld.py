@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from kucoin_sync import Connected, Event, Stream
-from kucoin_sync.recording import Recorder
+from kucoin_sync.recording import Recorder, ReplayStream
 from kucoin_sync.testing import KucoinServer
 
+from ..support.recordings import numbers, push, write
 from ..support.selection import first, spread
 from ..support.threads import LIMIT, package_threads, until
 from .feed import CLASSIC, ETH, UTA, Feed, pushed
@@ -181,3 +182,57 @@ stream.subscribe("{ETH}", callback=print)
 """
     ran = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=LIMIT)
     assert (ran.returncode, ran.stderr.replace("connected: spot public connection 1 to 127.0.0.1\n", "")) == (0, "")
+
+
+MATCHES = "/market/match:BTC-USDT"
+#: What a user may hold of a replay alone, and that keeps it going.
+HELD_OF_A_REPLAY: dict[str, Callable[[ReplayStream], Any]] = {
+    "the replay": lambda replay: (replay.subscribe(MATCHES), replay)[1],
+    "a subscription": lambda replay: replay.subscribe(MATCHES),
+    "a loop": lambda replay: iter(replay.subscribe(MATCHES)),
+    "a book": lambda replay: (replay.subscribe(MATCHES), replay.book("BTC-USDT"))[1],
+}
+
+
+def replay_has_ended(warned: list[warnings.WarningMessage]) -> None:
+    """Check that nothing runs, and that this was told once."""
+    until(lambda: (gc.collect(), not package_threads())[1], "threads run on")
+    [told] = [str(each.message) for each in warned if each.category is ResourceWarning]
+    assert told.startswith("nothing refers to the ReplayStream of a.jsonl any more, and it was not closed")
+
+
+@pytest.mark.parametrize("what", HELD_OF_A_REPLAY)
+def test_a_replay_goes_on_as_long_as_something_is_held(tmp_path: Path, what: str) -> None:
+    path = write(tmp_path / "a.jsonl", [push(1)], topics=[MATCHES, "/market/level2:BTC-USDT"])
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        replay = ReplayStream(path, 0.001)
+        held = HELD_OF_A_REPLAY[what](replay)
+        replay.start()
+        del replay
+        gc.collect()
+        assert "kucoin-replay" in package_threads()
+        assert not warned
+        del held
+        replay_has_ended(warned)
+
+
+def test_a_replay_goes_on_to_its_end_as_long_as_a_callback_is_registered(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [push(1)], [push(2)])
+    got: list[Any] = []
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        replay = ReplayStream(path, None)
+        replay.subscribe(MATCHES, callback=got.append)
+        replay.start()
+        del replay
+        replay_has_ended(warned)
+    assert numbers(got) == [1, 2]
+
+
+def test_a_replay_ends_after_its_last_message_when_nothing_is_held(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [push(1)], [push(2)])
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        assert numbers(list(ReplayStream(path, None).subscribe(MATCHES))) == [1, 2]
+        replay_has_ended(warned)

@@ -23,7 +23,7 @@ from ..support.children import script
 from ..support.processes import HEAR
 from ..support.selection import first
 from ..support.streams import Events, MakeStream
-from ..support.threads import LIMIT, Task, reached
+from ..support.threads import LIMIT, Task, reached, until
 from .feed import Feed, at_best, on_both, publish, seconds_of
 
 TOKENS = "/api/v1/bullet-*"
@@ -82,6 +82,7 @@ def test_close_from_50_threads_ends_every_wait_within_a_second(
         stream = make_stream()
         subscription, silent = stream.subscribe(feed.eth), stream.subscribe(feed.match)
         publish(server, range(10), feed.eth)
+        until(lambda: subscription.pending == 10, "the messages did not come")
         iterating = Task(list, silent)
         getting = Task(silent.get)
         began = time.monotonic()

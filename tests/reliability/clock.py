@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from kucoin_sync.connections import connection, receiver
-from kucoin_sync.net import dial, reconnecting, rest
+from kucoin_sync.net import connect_pace, dial, reconnecting, rest
 from kucoin_sync.net import socket as net_socket
 from kucoin_sync.net import waker as net_waker
 from kucoin_sync.net import websocket as net_websocket
@@ -26,7 +26,17 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, by_hand: bool = False) -> None:
         self.seconds = 0.0
         self.slept: Callable[[float], object] = lambda seconds: None
-        for module in (connection, receiver, reconnecting, rest, dial, net_websocket, net_socket, net_waker):
+        for module in (
+            connection,
+            connect_pace,
+            receiver,
+            reconnecting,
+            rest,
+            dial,
+            net_websocket,
+            net_socket,
+            net_waker,
+        ):
             monkeypatch.setattr(module, "time", self)
         if by_hand:
             return

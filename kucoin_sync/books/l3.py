@@ -282,22 +282,21 @@ def _open(book: Level3Book, event: WireLevel3Event) -> None:
 
 
 def _match(book: Level3Book, event: WireLevel3Event) -> None:
-    try:
-        book.match(event.maker_order_id, event.size, event.remain_size)
-    except ValueError:
-        if _is_readable(event.remain_size):
-            raise
-        book.match(event.maker_order_id, event.size)
+    _with_check(book.match, event.maker_order_id, event.size, event.remain_size)
 
 
 def _change(book: Level3Book, event: WireLevel3Event) -> None:
-    size = event.new_size or event.size
+    _with_check(book.resize, event.order_id, event.new_size or event.size, event.old_size)
+
+
+def _with_check(effect: Callable[[str, str, str], None], order_id: str, size: str, check: str) -> None:
+    """Have an event take effect; `check` is the size that only confirms the book, "" if it is unknown."""
     try:
-        book.resize(event.order_id, size, event.old_size)
+        effect(order_id, size, check)
     except ValueError:
-        if _is_readable(event.old_size):
+        if _is_readable(check):
             raise
-        book.resize(event.order_id, size)
+        effect(order_id, size, "")
 
 
 def _is_readable(size: str) -> bool:

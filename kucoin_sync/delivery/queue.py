@@ -350,7 +350,7 @@ class MessageQueue(CallbackSlot):
             self.error = error
             self.finished = True
         with suppress(IndexError):  # there are no more; all are woken in one step, see `source`
-            deque(map(methodcaller("release"), iter(self.waiters.popleft, None)), 0)
+            deque(map(_release, iter(self.waiters.popleft, None)), 0)
 
     def _put_congested(self, push: Push) -> Push | None:
         """Return the push to queue, or None if it was dropped."""
